@@ -1,0 +1,89 @@
+"""Progress of long work: a Rich bar on a terminal, silence in a pipe, JSON lines under ``--json``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from yibu.core.log import console
+
+_json_lines = False
+
+
+def use_json(on: bool) -> None:
+    """Switch machine-readable progress on or off for the whole process (the ``--json`` flag)."""
+    global _json_lines
+    _json_lines = on
+
+
+def emit(event: str, **values: object) -> None:
+    """One JSON line on stdout, only under ``--json``."""
+    if _json_lines:
+        print(json.dumps({"event": event, **values}, ensure_ascii=False, default=str), flush=True)
+
+
+class Track(Protocol):
+    """What the body of `track` calls."""
+
+    def advance(self, amount: float = 1, note: str | None = None) -> None: ...
+
+
+class _Bar:
+    def __init__(self, progress: Progress, total: float | None, title: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(title, total=total, note="")
+
+    def advance(self, amount: float = 1, note: str | None = None) -> None:
+        self._progress.update(self._task, advance=amount, **({} if note is None else {"note": note}))
+
+
+class _Quiet:
+    def __init__(self, title: str, total: float | None) -> None:
+        self._title, self._total, self._done = title, total, 0.0
+
+    def advance(self, amount: float = 1, note: str | None = None) -> None:
+        self._done += amount
+        emit("progress", title=self._title, done=self._done, total=self._total, note=note)
+
+
+@contextmanager
+def track(title: str, total: float | None = None, done: float = 0) -> Iterator[Track]:
+    """Show the progress of one piece of work.
+
+    Args:
+        title: what is being done, a few words.
+        total: number of units; None where it is not known.
+        done: units finished before (a resumed run).
+    """
+    if _json_lines or not sys.stderr.isatty():
+        quiet = _Quiet(title, total)
+        quiet._done = done
+        yield quiet
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = _Bar(progress, total, title)
+        if done:
+            bar.advance(done)
+        yield bar

@@ -1,0 +1,76 @@
+"""The one row type. Readers make rows, prepare cleans and splits them, train and evaluate read them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example.
+
+    Attributes:
+        id: stable name of the row: the user's own id, else a hash of its fields (see `content_id`).
+        fields: what the task's templates refer to, e.g. ``{"dialogue": ..., "note": ...}``. Values are text, or
+            JSON values for shapes that carry more (``messages``, ``entities``).
+        label: the class, for stratifying and class balance; None where the task has none.
+        group: rows of one group (a patient, an account) never lie in two splits.
+        time: ISO 8601 time of the row, where there is one.
+        structured: inputs that are not text (lab values, codes, graphs), read by side encoders.
+        split: a split that the source itself fixes; None if yibu is to assign it.
+        source: file or address the row came from.
+        line: position in the source, from 1.
+        flags: what was noticed about the row and must stay visible, e.g. ``"target_in_train"``.
+    """
+
+    id: str
+    fields: dict[str, Any]
+    label: str | None = None
+    group: str | None = None
+    time: str | None = None
+    structured: dict[str, Any] = field(default_factory=dict)
+    split: Split | None = None
+    source: str = ""
+    line: int = 0
+    flags: tuple[str, ...] = ()
+
+    def with_fields(self, fields: dict[str, Any]) -> Row:
+        return replace(self, fields=fields)
+
+    def to_json(self) -> str:
+        """One line of JSON; empty parts are left out."""
+        record: dict[str, Any] = {"id": self.id, "fields": self.fields}
+        for name in ("label", "group", "time", "structured", "split", "source", "line"):
+            value = getattr(self, name)
+            if value:
+                record[name] = value
+        if self.flags:
+            record["flags"] = list(self.flags)
+        return json.dumps(record, ensure_ascii=False)
+
+    @staticmethod
+    def from_json(line: str) -> Row:
+        record = json.loads(line)
+        record["flags"] = tuple(record.get("flags", ()))
+        return Row(**record)
+
+
+def content_id(fields: dict[str, Any]) -> str:
+    """16 hex digits of the SHA-256 of the fields: equal rows get equal names on every machine."""
+    text = json.dumps(fields, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Rows of a JSONL file written by `Row.to_json`, one at a time."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield Row.from_json(line)
