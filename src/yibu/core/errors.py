@@ -113,9 +113,10 @@ class GateRefused(YibuError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word closest to a mistyped one, or None if nothing is close."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
+    """The known word closest to a mistyped one, letter case aside, or None if nothing is close."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    found = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
 
 
 def _short(value: object, limit: int = 200) -> str:

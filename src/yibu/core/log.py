@@ -9,6 +9,8 @@ import sys
 from rich.console import Console
 from rich.logging import RichHandler
 
+from yibu.core.errors import InputError
+
 LOGGER = logging.getLogger("yibu")
 console = Console(stderr=True)
 
@@ -19,8 +21,15 @@ def get(name: str) -> logging.Logger:
 
 
 def configure(verbose: bool = False, json_lines: bool = False) -> None:
-    """Set up the handler once, from the command line; a program that imports yibu keeps its own logging."""
-    level = logging.DEBUG if verbose else os.environ.get("YIBU_LOG", "INFO").upper()
+    """Set up the handler once, from the command line; a program that imports yibu keeps its own logging.
+
+    Raises:
+        InputError: the environment variable ``YIBU_LOG`` names no level.
+    """
+    level = "DEBUG" if verbose else os.environ.get("YIBU_LOG", "INFO").upper()
+    levels = logging.getLevelNamesMapping()
+    if level not in levels:
+        raise InputError("YIBU_LOG is not a level of logging.", got=level, allowed=sorted(levels))
     LOGGER.setLevel(level)
     LOGGER.handlers.clear()
     LOGGER.propagate = False

@@ -11,8 +11,10 @@ first used, so that a broken plug stops a run at the door.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import pkgutil
 from types import ModuleType
 
@@ -36,14 +38,14 @@ class Family:
         """All known plugs, sorted. Modules that begin with an underscore are not plugs."""
         folder = importlib.import_module(self.package).__path__
         own = {module.name for module in pkgutil.iter_modules(folder) if not module.name.startswith("_")}
-        return sorted(own | set(self._entry_points()))
+        return sorted(own | set(self._entry_points))
 
     def load(self, name: str) -> ModuleType:
         """The plug's module, its contract checked.
 
         Raises:
             InputError: no plug of that name.
-            YibuError: the plug does not keep the contract.
+            YibuError: the plug cannot be imported, does not keep the contract, or two have this name.
         """
         known = self.names()
         if name not in known:
@@ -54,9 +56,11 @@ class Family:
                 allowed=known,
                 do=f"did you mean {close!r}?" if close else None,
             )
-        points = self._entry_points()
-        target = points[name] if name in points else f"{self.package}.{name}"
-        module = importlib.import_module(target)
+        target = self._target(name)
+        try:
+            module = importlib.import_module(target)
+        except ImportError as error:
+            raise YibuError(f"The plug {target} cannot be imported.", got=error) from error
         missing = [need for need in self.requires if not hasattr(module, need)]
         if missing:
             raise YibuError(
@@ -69,6 +73,18 @@ class Family:
     def all(self) -> dict[str, ModuleType]:
         return {name: self.load(name) for name in self.names()}
 
-    def _entry_points(self) -> dict[str, str]:
-        group = importlib.metadata.entry_points(group=f"yibu.{self.name}")
-        return {point.name: point.module for point in group}
+    def _target(self, name: str) -> str:
+        """The module of a known plug. An installed package must not replace another's plug in silence."""
+        targets = list(self._entry_points.get(name, ()))
+        if importlib.util.find_spec(f"{self.package}.{name}") is not None:
+            targets.append(f"{self.package}.{name}")
+        if len(targets) > 1:
+            raise YibuError(f"Two {self.name} plugs have the name {name!r}.", got=targets, do="uninstall one of them")
+        return targets[0]
+
+    @functools.cached_property
+    def _entry_points(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for point in importlib.metadata.entry_points(group=f"yibu.{self.name}"):
+            found.setdefault(point.name, set()).add(point.module)
+        return found

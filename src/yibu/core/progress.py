@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -20,6 +21,7 @@ from rich.progress import (
 
 from yibu.core.log import console
 
+_LINE_SECONDS = 0.5
 _json_lines = False
 
 
@@ -47,16 +49,28 @@ class _Bar:
         self._task = progress.add_task(title, total=total, note="")
 
     def advance(self, amount: float = 1, note: str | None = None) -> None:
-        self._progress.update(self._task, advance=amount, **({} if note is None else {"note": note}))
+        self._progress.update(self._task, advance=amount)
+        if note is not None:
+            self._progress.update(self._task, note=note)
 
 
 class _Quiet:
-    def __init__(self, title: str, total: float | None) -> None:
-        self._title, self._total, self._done = title, total, 0.0
+    """At most one line in `_LINE_SECONDS`, so that a million rows do not make a million lines; the last one always."""
+
+    def __init__(self, title: str, total: float | None, done: float) -> None:
+        self._title, self._total, self._done = title, total, done
+        self._note: str | None = None
+        self._next_line = 0.0
 
     def advance(self, amount: float = 1, note: str | None = None) -> None:
         self._done += amount
-        emit("progress", title=self._title, done=self._done, total=self._total, note=note)
+        self._note = self._note if note is None else note
+        if time.monotonic() >= self._next_line:
+            self.report()
+            self._next_line = time.monotonic() + _LINE_SECONDS
+
+    def report(self) -> None:
+        emit("progress", title=self._title, done=self._done, total=self._total, note=self._note)
 
 
 @contextmanager
@@ -69,9 +83,9 @@ def track(title: str, total: float | None = None, done: float = 0) -> Iterator[T
         done: units finished before (a resumed run).
     """
     if _json_lines or not sys.stderr.isatty():
-        quiet = _Quiet(title, total)
-        quiet._done = done
+        quiet = _Quiet(title, total, done)
         yield quiet
+        quiet.report()
         return
     columns = (
         SpinnerColumn(),

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from yibu.core.errors import DataError
+
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
@@ -46,7 +48,7 @@ class Row:
         return replace(self, fields=fields)
 
     def to_json(self) -> str:
-        """One line of JSON; empty parts are left out."""
+        """One line of JSON, always valid UTF-8; empty parts are left out."""
         record: dict[str, Any] = {"id": self.id, "fields": self.fields}
         for name in ("label", "group", "time", "structured", "split", "source", "line"):
             value = getattr(self, name)
@@ -54,11 +56,20 @@ class Row:
                 record[name] = value
         if self.flags:
             record["flags"] = list(self.flags)
-        return json.dumps(record, ensure_ascii=False)
+        text = json.dumps(record, ensure_ascii=False)
+        # Half an emoji (a lone surrogate, left where a tool cut a text) has no UTF-8; as an escape it survives.
+        return text if _has_utf8(text) else json.dumps(record)
 
     @staticmethod
     def from_json(line: str) -> Row:
+        """The row that `to_json` wrote.
+
+        Raises:
+            ValueError, TypeError: the line is not such a row; `read_rows` says which line of which file.
+        """
         record = json.loads(line)
+        if not isinstance(record, dict):
+            raise TypeError("a row is a table")
         record["flags"] = tuple(record.get("flags", ()))
         return Row(**record)
 
@@ -66,11 +77,29 @@ class Row:
 def content_id(fields: dict[str, Any]) -> str:
     """16 hex digits of the SHA-256 of the fields: equal rows get equal names on every machine."""
     text = json.dumps(fields, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Rows of a JSONL file written by `Row.to_json`, one at a time."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield Row.from_json(line)
+    """Rows of a JSONL file written by `Row.to_json`, one at a time.
+
+    Raises:
+        DataError: names the file and the line that is no row; never its text.
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = Row.from_json(line.decode())
+            except (ValueError, TypeError) as error:
+                raise DataError(
+                    f"{path}, line {number} is not a row that yibu wrote.", got=type(error).__name__
+                ) from None
+            yield row
+
+
+def _has_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,394 @@
+"""Talk to a tuned model in a terminal, or let it answer the lines of a pipe.
+
+What is typed goes through the task of the model's own training (cleaning, prompt template, chat template), so the ids
+that the model sees are those that it was trained on.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from yibu import tasks
+from yibu.core import progress
+from yibu.core.errors import DataError, InputError
+from yibu.core.log import get
+from yibu.core.record import Row
+from yibu.core.recipe import parse
+from yibu.core.store import Artifact, Store
+from yibu.prepare.clean import PROFILES
+from yibu.train import Config
+
+if TYPE_CHECKING:
+    from yibu.model.assemble import Assembled
+
+log = get("chat")
+NUM_CHOICES = 3
+_NEW_TOKENS = 256  # where the task does not say how long an answer may be
+
+Show = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer.
+
+    Attributes:
+        text: the answer, or the most likely label.
+        stopped: the model ended its turn by itself.
+        choices: the likeliest labels with their probabilities, for a task over a closed set.
+    """
+
+    text: str
+    stopped: bool
+    choices: tuple[tuple[str, float], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        choices = {label: round(probability, 6) for label, probability in self.choices}
+        return {"answer": self.text, "stopped": self.stopped, **({"probabilities": choices} if choices else {})}
+
+
+class Partner:
+    """A tuned model and its base, asked line by line.
+
+    Args:
+        system: base with the adapter attached.
+        task: of the model's training.
+        clean: what the rows of training went through.
+        max_new_tokens: longest answer.
+    """
+
+    def __init__(
+        self, system: Assembled, task: Any, clean: Callable[[str], str], max_new_tokens: int | None = None
+    ) -> None:
+        self.system = system
+        self.task = task
+        self.fields = prompt_fields(task)
+        self.max_new_tokens = max_new_tokens or getattr(task.settings, "max_new_tokens", _NEW_TOKENS)
+        self._clean = clean
+        self._tree: bool | None = None  # whether labels may be scored as a tree; asked at the first question
+        self._turns: dict[bool, list[tasks.Message]] = {True: [], False: []}
+
+    def ask(self, line: str, tuned: bool = True, show: Show = lambda text: None) -> Reply:
+        """The answer to a line.
+
+        Args:
+            line: the text, or a JSON object where the prompt has several fields.
+            tuned: False asks the base without its adapter.
+            show: called with each new piece of a written answer.
+
+        Raises:
+            DataError: nothing was said, or the fields of the prompt are not all there.
+        """
+        if tuned:
+            return self._ask(line, True, show)
+        with self.system.model.disable_adapter():
+            return self._ask(line, False, show)
+
+    def forget(self) -> None:
+        """Begin a new conversation."""
+        self._turns = {True: [], False: []}
+
+    def _ask(self, line: str, tuned: bool, show: Show) -> Reply:
+        if not line.strip():
+            raise DataError("There is nothing to answer.", got="an empty line")
+        messages, prompt = self._prompt(line, tuned)
+        if self.task.closed_set:
+            return self._choose(messages, prompt)
+        reply = self._write(prompt, show)
+        if not self.fields and messages:
+            turns = tasks.Message(role="user", content=self._clean(line)), tasks.Message(role="assistant", content=reply.text)
+            self._turns[tuned] += turns
+        return reply
+
+    def _prompt(self, line: str, tuned: bool) -> tuple[list[tasks.Message], list[int]]:
+        renderer = self.system.renderer
+        if self.fields:
+            messages = self.task.messages(Row(id="", fields=self._read(line)))
+        else:
+            # The last turn of a conversation is what the model is to say; the task leaves it out of the prompt.
+            turns = [
+                *self._turns[tuned],
+                tasks.Message(role="user", content=self._clean(line)),
+                tasks.Message(role="assistant", content=""),
+            ]
+            messages = self.task.messages(Row(id="", fields=dict.fromkeys(self.task.fields, turns)))
+        if messages:
+            return messages, renderer.prompt(messages)
+        return [], list(renderer.tokenizer(self._clean(line), add_special_tokens=True)["input_ids"])
+
+    def _read(self, line: str) -> dict[str, str]:
+        """The fields of the prompt."""
+        if len(self.fields) == 1:
+            return {self.fields[0]: self._clean(line)}
+        try:
+            table = json.loads(line)
+        except ValueError:
+            table = None
+        if not isinstance(table, dict) or any(not isinstance(table.get(name), str) for name in self.fields):
+            example = json.dumps(dict.fromkeys(self.fields, "..."), ensure_ascii=False)
+            raise DataError(
+                "The prompt of this task has several fields, so a line must be a JSON object that has them all.",
+                allowed=example,
+            )
+        return {name: self._clean(table[name]) for name in self.fields}
+
+    def _choose(self, messages: Sequence[tasks.Message], prompt: list[int]) -> Reply:
+        import torch
+
+        from yibu.model.score import score_answers, tree_is_exact
+
+        system, labels = self.system, self.task.labels
+        words = [system.renderer.answer(self.task.answer_text(label), messages) for label in labels]
+        if self._tree is None:
+            tolerance = 1e-3 if system.dtype == torch.float32 else 0.5
+            self._tree = system.packed and tree_is_exact(system.model, prompt, words, tolerance)
+        scores = score_answers(system.model, [prompt], words, tree=self._tree, title="choosing a label")[0]
+        best = torch.topk(torch.softmax(scores.float(), dim=0), min(NUM_CHOICES, len(labels)))
+        choices = tuple((labels[place], float(share)) for share, place in zip(*best, strict=True))
+        return Reply(choices[0][0], True, choices)
+
+    def _write(self, prompt: list[int], show: Show) -> Reply:
+        import torch
+
+        from yibu.model.assemble import use_generating_attention
+
+        system, renderer = self.system, self.system.renderer
+        use_generating_attention(system.model, system.facts)
+        stops = renderer.stop_ids
+        ids = torch.tensor([prompt], device=system.device)
+        with torch.no_grad():
+            output = system.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=self.max_new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                eos_token_id=stops,
+                pad_token_id=stops[0],
+                streamer=_stream(renderer, show),
+            )
+        new = output[0, len(prompt) :].tolist()
+        return Reply(renderer.decode(new), bool(new) and new[-1] in stops)
+
+
+def _stream(renderer: Any, show: Show) -> Any:
+    """Hands each piece of an answer on as soon as it is whole (a character may span tokens)."""
+    from transformers import TextStreamer
+
+    # End-of-turn tokens are not always special in the tokenizer; a reasoning model's answer closes a thought first.
+    marks = {str(renderer.tokenizer.decode([stop])) for stop in renderer.stop_ids} | {"</think>"}
+
+    class Streamer(TextStreamer):
+        def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+            for mark in marks:
+                text = text.replace(mark, "")
+            if text:
+                show(text)
+
+    return Streamer(renderer.tokenizer, skip_prompt=True, skip_special_tokens=True)
+
+
+def prompt_fields(task: Any) -> tuple[str, ...]:
+    """The row fields without which a task's prompt cannot be written; none for conversations and raw text."""
+    row = dict.fromkeys(task.fields, "")
+
+    def needed(name: str) -> bool:
+        try:
+            task.messages(Row(id="", fields={key: value for key, value in row.items() if key != name}))
+        except DataError:
+            return True
+        except KeyError:  # a conversation is no template
+            return False
+        return False
+
+    return tuple(name for name in task.fields if needed(name))
+
+
+def open_partner(model: Artifact, store: Store, max_new_tokens: int | None = None) -> Partner:
+    """Load base and adapter of a model artifact.
+
+    Raises:
+        BaseModelError: the base is no longer where it was, and cannot be found again.
+    """
+    from yibu.model.assemble import for_answers
+
+    config = parse(Config, model.manifest.config)
+    path = Path(config.base.path)
+    if not path.is_dir():
+        from yibu.model.resolve import resolve
+
+        path = resolve(config.base.name, store).path
+    summary = model.read_json("summary.json")
+    kind = str(getattr(config.adapter, "kind", ""))
+    system = for_answers(path, model.path / "adapter", kind, config.train.device, config.train.dtype)
+    return Partner(system, tasks.build(config.task, summary["labels"]), _cleaning(model, store), max_new_tokens)
+
+
+def _cleaning(model: Artifact, store: Store) -> Callable[[str], str]:
+    """What the rows of training went through."""
+    data = store.find(model.manifest.inputs.get("data", ""))
+    if data is None:
+        log.warning("the rows that this model was trained on are gone, so what you type is cleaned as `plain`")
+        return PROFILES["plain"]
+    profile = data.manifest.config["data"]["clean"]["profile"]
+    return PROFILES[profile]
+
+
+# --- the terminal -----------------------------------------------------------------------------------------------------
+
+
+def chat(
+    model: Artifact,
+    store: Store,
+    out: Console,
+    messages: Sequence[str] | None = None,
+    compare: bool = False,
+    max_new_tokens: int | None = None,
+    json_lines: bool = False,
+) -> None:
+    """Ask and answer until the input ends.
+
+    Args:
+        model: artifact of the stage `train`.
+        store: where its base and rows lie.
+        out: where answers go.
+        messages: ask these and end; None reads from the terminal or from the pipe.
+        compare: let the base answer, too.
+        max_new_tokens: longest answer; default: the task's.
+        json_lines: one JSON object an answer.
+    """
+    typed = messages is None and sys.stdin.isatty()
+    partner = open_partner(model, store, max_new_tokens)
+    screen = _Screen(out, partner, compare, live=out.is_terminal)
+    if typed:
+        screen.welcome(model)
+    lines = messages if messages is not None else _typed(out, partner) if typed else _piped()
+    for line in lines:
+        try:
+            screen.answer(line, json_lines)
+        except InputError as error:
+            if not typed:
+                raise
+            out.print(Text(error.render(), style="red"))
+        except KeyboardInterrupt:
+            if not typed:
+                raise
+            out.print(Text(" stopped", style="dim"))
+
+
+def _piped() -> Iterator[str]:
+    for line in sys.stdin:
+        if line.strip():
+            yield line.rstrip("\n")
+
+
+def _typed(out: Console, partner: Partner) -> Iterator[str]:
+    """Lines with editing and history, until Ctrl-D or /end."""
+    import contextlib
+
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  (its import is what gives input() arrow keys)
+    while True:
+        try:
+            line = out.input("[bold cyan]› [/]").strip()
+        except EOFError:
+            out.print()
+            return
+        except KeyboardInterrupt:
+            out.print(Text(" Ctrl-D ends", style="dim"))
+            continue
+        if line == "/end":
+            return
+        if line == "/new":
+            partner.forget()
+        elif line:
+            yield line
+
+
+class _Screen:
+    """Answers on a console: streaming and coloured on a terminal, plain lines in a pipe."""
+
+    def __init__(self, out: Console, partner: Partner, compare: bool, live: bool) -> None:
+        self._out, self._partner, self._compare, self._live = out, partner, compare, live
+
+    def welcome(self, model: Artifact) -> None:
+        task, summary = self._partner.task, model.read_json("summary.json")
+        if task.closed_set:
+            what = f"chooses one of {len(task.labels)} labels"
+        elif self._partner.fields:
+            what = f"fills the prompt's {', '.join(self._partner.fields)} with what you type"
+        else:
+            what = "remembers the conversation; /new begins another"
+        self._out.print(Text.assemble((f"{model.id}", "bold"), f" on {summary['base']}", (f" · {what}", "dim")))
+        self._out.print(Text("Ctrl-D or /end ends, Ctrl-C stops an answer", style="dim"))
+
+    def answer(self, line: str, json_lines: bool) -> None:
+        systems = [("base", False)] * self._compare + [("tuned", True)]
+        if json_lines:
+            replies = {name: self._partner.ask(line, tuned).as_dict() for name, tuned in systems}
+            progress.emit("answer", asked=line, **replies)
+        elif not self._live:
+            for name, tuned in systems:
+                text = _plain(self._partner.ask(line, tuned))
+                print(f"{name}: {text}" if self._compare else text, flush=True)
+        elif self._compare:
+            self._beside(line)
+        elif self._partner.task.closed_set:
+            self._out.print(_bars(self._partner.ask(line)))
+        else:
+            reply = self._partner.ask(line, show=lambda text: self._out.print(Text(text), end="", soft_wrap=True))
+            self._out.print("" if reply.stopped else Text(" … (cut at the longest answer)", style="dim"))
+
+    def _beside(self, line: str) -> None:
+        """Base on the left, tuned on the right, both filling up as they are written."""
+        views: dict[str, RenderableType] = {"base": Text("…", style="dim"), "tuned": Text("…", style="dim")}
+
+        def panels() -> Table:
+            table = Table.grid(expand=True)
+            for _ in views:
+                table.add_column(ratio=1)
+            styles = {"base": "dim", "tuned": "green"}
+            table.add_row(*(Panel(view, title=name, border_style=styles[name]) for name, view in views.items()))
+            return table
+
+        with Live(panels(), console=self._out, refresh_per_second=8) as live:
+            for name, tuned in (("base", False), ("tuned", True)):
+                written = Text()
+
+                def show(text: str, name: str = name, written: Text = written) -> None:
+                    views[name] = written.append(text)
+                    live.update(panels())
+
+                reply = self._partner.ask(line, tuned, show)
+                views[name] = _bars(reply) if reply.choices else Text(reply.text)
+                live.update(panels())
+
+
+def _plain(reply: Reply) -> str:
+    if not reply.choices:
+        return reply.text
+    return "\t".join(f"{label} ({share:.1%})" for label, share in reply.choices)
+
+
+def _bars(reply: Reply) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(justify="right")
+    for place, (label, share) in enumerate(reply.choices):
+        style = "bold green" if place == 0 else "dim"
+        bar = "━" * max(1, round(16 * share))
+        table.add_row(Text(f"{share:.1%}", style=style), Text(f"{bar:<16}", style=style), Text(label, style=style))
+    return table

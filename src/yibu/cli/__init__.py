@@ -1,0 +1,409 @@
+"""The command line: one command per verb, each a few lines over the pipeline.
+
+Everything heavy is imported inside the commands, so that ``yibu --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+from yibu.cli.session import Session, session
+
+if TYPE_CHECKING:
+    from yibu.core.store import Artifact, Store
+
+app = typer.Typer(
+    name="yibu",
+    help="一步, one step: from raw domain rows and a base model to a tuned, measured language model.",
+    epilog="Start with: yibu doctor · yibu check recipe.yaml · yibu run recipe.yaml · yibu chat NAME",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RecipePath = Annotated[Path, typer.Argument(help="a recipe.yaml; or a file or folder of rows, with every default")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="settings that differ; also --section.key value"),
+]
+Name = Annotated[str, typer.Argument(help="a recipe's name or file, a ref, or an artifact's id or its beginning")]
+MaybeName = Annotated[
+    str | None, typer.Argument(help="a recipe's name or file, a ref, or an artifact's id or its beginning")
+]
+StorePath = Annotated[
+    Path | None, typer.Option("--store", envvar="YIBU_STORE", help="folder of the artifacts", show_default=".yibu")
+]
+Json = Annotated[bool, typer.Option("--json", help="machine-readable lines on stdout")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log more, and show tracebacks")]
+Lang = Annotated[Literal["en", "zh"] | None, typer.Option("--lang", help="language of the report")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="write it to this file")]
+
+MAKE, ASK, LOOK = "Make", "Use", "Look"
+
+
+def main() -> None:
+    """Entry point of the command ``yibu``."""
+    app(args=as_overrides(sys.argv[1:]))
+
+
+def as_overrides(arguments: Sequence[str]) -> list[str]:
+    """``--train.lr 1e-3`` and ``--train.lr=1e-3`` as ``train.lr=1e-3``; everything else as it is."""
+    result: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        found = re.fullmatch(r"--([A-Za-z_]\w*(?:\.\w+)+)(=.*)?", argument, re.DOTALL)
+        if found is None:
+            result.append(argument)
+            continue
+        key, value = found.group(1), found.group(2)
+        if value is None:
+            following = next(waiting, None)
+            value = "" if following is None else f"={following}"
+        result.append(key + value)
+    return result
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from yibu import __version__
+
+        typer.echo(f"yibu {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _yibu(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")] = False,
+) -> None:
+    """Options that stand before the verb."""
+
+
+# --- verbs that make artifacts ----------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel=MAKE)
+def run(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    lang: Lang = None,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """From raw rows to a tuned, measured model. What is done is not done again."""
+    with session(json_lines, verbose) as here:
+        _build(here, recipe, overrides, lang, store, last="report")
+
+
+@app.command(rich_help_panel=MAKE)
+def check(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """A dry run: rows, lengths, what would be trained, memory and time. Exit code 2 if a run would be refused.
+
+    Keeps the prepared rows, which the later run uses; makes nothing else.
+    """
+    with session(json_lines, verbose) as here:
+        from yibu import pipeline
+        from yibu.cli.outlook import outlook_view
+        from yibu.core.store import Store
+        from yibu.prepare import PrepareConfig, prepare
+        from yibu.train import Config
+        from yibu.train.check import check as foresee
+
+        wanted = pipeline.load(recipe, overrides or ())
+        shelf = Store(store)
+        data = shelf.run(prepare, PrepareConfig(data=wanted.data, task=wanted.task))
+        base = pipeline.resolve_base(wanted, shelf)
+        config = Config(base=base, task=pipeline.task_of(data), adapter=wanted.adapter, train=wanted.train)
+        found = foresee(config, data)
+        command = shlex.join(["yibu", "run", str(recipe), *(overrides or ())])
+        here.tell("outlook", outlook_view(found, wanted.name, command), **found.as_dict())
+        if found.refusals:
+            raise typer.Exit(2)
+
+
+@app.command(rich_help_panel=MAKE)
+def prepare(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Read, clean, deduplicate and split the rows, and stop."""
+    with session(json_lines, verbose) as here:
+        _build(here, recipe, overrides, None, store, last="data")
+
+
+@app.command(rich_help_panel=MAKE)
+def train(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Prepare, train the adapter, and stop."""
+    with session(json_lines, verbose) as here:
+        _build(here, recipe, overrides, None, store, last="model")
+
+
+@app.command(rich_help_panel=MAKE)
+def evaluate(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    lang: Lang = None,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Prepare, train, measure on the untouched test split, and stop."""
+    with session(json_lines, verbose) as here:
+        _build(here, recipe, overrides, lang, store, last="report")
+
+
+def _build(
+    here: Session,
+    source: Path,
+    overrides: Sequence[str] | None,
+    lang: str | None,
+    root: Path | None,
+    last: Literal["data", "model", "report"],
+) -> None:
+    """Make the chain up to one part, and say what was made."""
+    from yibu import pipeline
+    from yibu.cli.history import duration
+    from yibu.core.store import Store
+
+    began = time.monotonic()
+    recipe = pipeline.load(source, [*(overrides or ()), *([f"evaluate.lang={lang}"] if lang else ())])
+    store = Store(root)
+    known = {artifact.id for artifact in store.artifacts()}
+    parts: dict[str, Artifact] = {"data": pipeline.make_data(recipe, store)}
+    if last != "data":
+        parts["model"] = pipeline.make_model(recipe, store, parts["data"])
+    if last == "report":
+        parts["report"] = pipeline.make_report(recipe, store, parts["data"], parts["model"])
+    made = [name for name, artifact in parts.items() if artifact.id not in known]
+    seconds = time.monotonic() - began
+
+    if last == "report":
+        _tell_results(here, recipe.name, parts["report"])
+        _tell_path(here, "Report", parts["report"].file("report.html"))
+    else:
+        _tell_path(here, last.capitalize(), parts[last].path)
+    ids = {name: artifact.id for name, artifact in parts.items()}
+    took = f"Made {', '.join(made)} in" if made else "Everything was done before, so nothing was done again:"
+    here.tell("done", Text(f"{took} {duration(seconds)}."), name=recipe.name, made=made, seconds=round(seconds, 3), **ids)
+    where = f" --store {root}" if root is not None else ""
+    following = {"data": f"train {source}", "model": f"evaluate {source}", "report": f"chat {recipe.name}"}[last]
+    here.say(Text.assemble(("Next: ", "bold"), f"yibu {following}{where}"))
+
+
+def _tell_results(here: Session, name: str, report: Artifact) -> None:
+    from yibu.cli.results import results_view
+
+    metrics, config = report.read_json("metrics.json"), report.manifest.config
+    view = results_view(metrics, name, str(config["base"]), language_of(report))
+    here.tell("results", view, **metrics)
+
+
+def _tell_path(here: Session, what: str, path: Path) -> None:
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    here.tell(what.lower(), Text.assemble((f"{what}: ", "bold"), str(shown)), path=str(path))
+
+
+# --- verbs that use a model -------------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel=ASK)
+def chat(
+    name: MaybeName = None,
+    message: Annotated[list[str] | None, typer.Option("--message", "-m", help="ask this and end")] = None,
+    base: Annotated[bool, typer.Option("--base", help="show what the base answers, too")] = False,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="longest answer")] = None,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Talk to a tuned model; or answer each line of a pipe: echo "text" | yibu chat NAME"""
+    with session(json_lines, verbose) as here:
+        from yibu.chat import chat as talk
+        from yibu.core.store import Store
+
+        shelf = Store(store)
+        talk(find(shelf, name, "model"), shelf, here.out, message, base, max_new_tokens, here.json)
+
+
+@app.command(rich_help_panel=ASK)
+def report(
+    name: MaybeName = None,
+    lang: Lang = None,
+    out: Out = None,
+    open_it: Annotated[bool, typer.Option("--open", help="open it in a browser")] = False,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Print the path of a report; with --lang, render it in the other language first."""
+    with session(json_lines, verbose) as here:
+        from yibu.core.errors import InputError
+        from yibu.core.store import Store
+
+        shelf = Store(store)
+        found = find(shelf, name, "report")
+        if lang is not None and lang != language_of(found):
+            found = _render_again(found, shelf, lang)
+        path = found.file("report.html")
+        if out is not None:
+            if out.is_dir() or not out.absolute().parent.is_dir():
+                raise InputError("The report cannot be written there.", got=out, allowed="a file in a folder that exists")
+            shutil.copyfile(path, out)
+            path = out.absolute()
+        here.tell("report", Text(str(path)), id=found.id, path=str(path), lang=lang or language_of(found))
+        if open_it:
+            typer.launch(str(path))
+
+
+def _render_again(report: Artifact, store: Store, lang: str) -> Artifact:
+    """The report in another language: the same stage, the same inputs, one other setting."""
+    from yibu.core.recipe import apply_overrides, parse
+    from yibu.evaluate import ReportConfig
+    from yibu.evaluate import evaluate as stage
+
+    config = parse(ReportConfig, apply_overrides(report.manifest.config, [f"evaluate.lang={lang}"]))
+    return store.run(stage, config, **{name: store.get(id) for name, id in report.manifest.inputs.items()})
+
+
+def language_of(report: Artifact) -> str:
+    """Language that a report is written in: as set, else that of its rows."""
+    wanted = str(report.manifest.config["evaluate"]["lang"])
+    return str(report.read_json("metrics.json")["language"]) if wanted == "auto" else wanted
+
+
+# --- verbs that look --------------------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel=LOOK)
+def log(store: StorePath = None, json_lines: Json = False, verbose: Verbose = False) -> None:
+    """The ledger: which ref was moved when, by whom, from what to what, and why."""
+    with session(json_lines, verbose) as here:
+        from yibu.cli.history import ledger_view
+        from yibu.core.store import Store
+
+        entries = Store(store).ledger()
+        here.tell("ledger", ledger_view(entries), entries=[entry.model_dump(by_alias=True) for entry in entries])
+
+
+@app.command(rich_help_panel=LOOK)
+def show(name: MaybeName = None, store: StorePath = None, json_lines: Json = False, verbose: Verbose = False) -> None:
+    """An artifact: what it was made from, settings, files. Without a name: everything in the store."""
+    with session(json_lines, verbose) as here:
+        from yibu.cli import history
+        from yibu.core.store import Store
+
+        shelf = Store(store)
+        if name is None:
+            artifacts = shelf.artifacts()
+            ids = [artifact.id for artifact in artifacts]
+            here.tell("store", history.store_view(shelf, artifacts), refs=shelf.refs(), artifacts=ids)
+            return
+        found = shelf.get(name)
+        refs = sorted(ref for ref, id in shelf.refs().items() if id == found.id)
+        manifest: dict[str, Any] = found.manifest.model_dump(by_alias=True)
+        lineage = history.lineage(shelf, found)
+        here.tell("artifact", history.artifact_view(shelf, found, refs), refs=refs, lineage=lineage, manifest=manifest)
+
+
+@app.command(rich_help_panel=LOOK)
+def verify(name: MaybeName = None, store: StorePath = None, json_lines: Json = False, verbose: Verbose = False) -> None:
+    """Hash every file, walk the ledger, compare the refs. Exit code 1 if anything is not as it was recorded."""
+    with session(json_lines, verbose) as here:
+        from yibu.core.store import Store
+
+        problems = Store(store).verify(name)
+        view = Text("\n".join(problems), style="red") if problems else Text("All is as it was recorded.", style="green")
+        here.tell("verified", view, problems=problems)
+        if problems:
+            raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=LOOK)
+def doctor(store: StorePath = None, json_lines: Json = False, verbose: Verbose = False) -> None:
+    """This machine, the versions here, what is missing and the command that adds it."""
+    with session(json_lines, verbose) as here:
+        from yibu import doctor as clinic
+        from yibu.core.store import Store
+
+        found = clinic.examine(Store(store).root)
+        here.tell("doctor", clinic.view(found), **found.as_dict())
+        if found.problems:
+            raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=LOOK)
+def schema(out: Out = None, json_lines: Json = False, verbose: Verbose = False) -> None:
+    """JSON Schema of a recipe, for editors: every key, its type and its default."""
+    with session(json_lines, verbose) as here:
+        import json
+
+        from yibu.core.disk import write_atomically
+        from yibu.core.recipe import json_schema
+        from yibu.pipeline import Recipe
+
+        text = json.dumps(json_schema(Recipe), indent=2, ensure_ascii=False)
+        if out is None:
+            typer.echo(text)
+        else:
+            write_atomically(out, text + "\n")
+            here.tell("schema", Text(str(out)), path=str(out))
+
+
+def find(store: Store, name: str | None, part: str) -> Artifact:
+    """The artifact that a person means: a recipe's newest part, or anything that the store knows by this name.
+
+    Args:
+        store: where to look.
+        name: a recipe's name or file, a ref, an id or its beginning; None where there is only one recipe.
+        part: ``data``, ``model`` or ``report``.
+
+    Raises:
+        StoreError: nothing has this name, or it is no such part.
+    """
+    from yibu.core.errors import StoreError
+
+    refs = store.refs()
+    choices = sorted(ref.removesuffix(f"/{part}") for ref in refs if ref.endswith(f"/{part}"))
+    if name is None:
+        if len(choices) != 1:
+            what = f"There is no {part} in the store yet." if not choices else f"Which {part}?"
+            do = "yibu run recipe.yaml" if not choices else None
+            raise StoreError(what, got=store.root, allowed=choices or None, do=do)
+        name = choices[0]
+    if name.endswith((".yaml", ".yml")):
+        from yibu import pipeline
+
+        name = pipeline.load(Path(name)).name
+    ref = f"{name}/{part}"
+    found = store.get(ref if ref in refs else name)
+    stage = {"data": "prepare", "model": "train", "report": "evaluate"}[part]
+    if found.manifest.stage != stage:
+        raise StoreError(f"This is not a {part}.", got=found.id, allowed=choices)
+    return found

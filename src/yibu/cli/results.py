@@ -1,0 +1,62 @@
+"""The table that a run ends with: base, tuned model and baselines, in the words and with the claims of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text as Line
+
+from yibu.evaluate.report.results import ResultRow, methods, remarks, result_groups, verdicts
+from yibu.evaluate.report.shapes import ReportData
+from yibu.evaluate.report.text import Text
+
+_TONES = {"good": "bold green", "mixed": "bold yellow", "bad": "bold red", "none": "yellow"}
+_OUTCOMES = {"better": "green", "worse": "red", "unproven": "yellow"}
+
+
+def results_view(metrics: Mapping[str, Any], recipe: str, base: str, lang: str) -> RenderableType:
+    """The whole view.
+
+    Args:
+        metrics: ``metrics.json`` of a report artifact.
+        recipe, base: names, for the title.
+        lang: "en" or "zh".
+    """
+    text = Text(lang)
+    data = ReportData(recipe, base, str(metrics["task"]), str(metrics["language"]), metrics)
+    systems = [str(name) for name in metrics["systems"]]
+    table = Table(
+        title=f"{recipe} · {base}", title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("", min_width=12)
+    for name in systems:
+        table.add_column(Line(text.system(name), overflow="fold"), justify="right", no_wrap=True)
+    for group in result_groups(data, text):
+        rows = {row.system: row for row in group.rows}
+        sizes = list(dict.fromkeys(row.n for row in group.rows))
+        head = Line(group.name)
+        head.append(f"\n{group.direction}\nn = {' / '.join(sizes)}", style="dim")
+        table.add_row(head, *(_cell(rows.get(text.system(name))) for name in systems), end_section=True)
+    parts: list[RenderableType] = [table]
+    parts += [Line(f"{found.about} · {found.sentence}", style=_TONES[found.tone]) for found in verdicts(data, text)]
+    parts += [Line(remark, style="yellow") for remark in remarks(data, text)]
+    parts.append(Line(f"{text('results.notes')} {methods(data, text)}", style="dim"))
+    return Padding(Group(*parts), (1, 0))
+
+
+def _cell(row: ResultRow | None) -> Line:
+    """Value, its interval, and the p of tuned against this system."""
+    if row is None:
+        return Line("–", style="dim")
+    cell = Line(row.value, style="bold green" if row.best else "bold" if row.is_tuned else "")
+    if row.interval:
+        cell.append(f"\n{row.interval}", style="not bold dim default")
+    if row.p:
+        p = row.p if row.p.startswith("<") else f"= {row.p}"
+        cell.append(f"\np {p}", style=f"not bold {_OUTCOMES.get(row.outcome, 'dim')}")
+    return cell

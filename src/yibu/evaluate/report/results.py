@@ -1,0 +1,278 @@
+"""From metrics and answers to what the page says about them: verdict, result table, classes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from yibu.evaluate.report import plots
+from yibu.evaluate.report.claims import (
+    OUTCOMES,
+    SIGNIFICANT,
+    Claim,
+    Comparison,
+    compare,
+    headline,
+    number,
+    proven_best,
+)
+from yibu.evaluate.report.shapes import ReportData, Table
+from yibu.evaluate.report.svg import legend_mark, system_class
+from yibu.evaluate.report.text import Text
+from yibu.evaluate.report.write import MINUS, amount, count, figure, limits, p_value
+from yibu.metrics.scores import normalise
+
+MOST_PANELS = 6
+MOST_CLASSES = 30
+MOST_IN_MATRIX = 25
+_BETWEEN_SCRIPTS = re.compile(r"(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[\u4e00-\u9fff])")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    tone: str
+    about: str
+    sentence: str
+
+
+def verdicts(data: ReportData, t: Text) -> list[Verdict]:
+    """One sentence per field of the answer, the main one first."""
+    claims = headline(data.metrics)
+    if not any(item.comparisons for item in claims):
+        return [Verdict("none", "", t("verdict.none"))]
+    split = t.known("split", str(data.metrics.get("split", "test")))
+    n = count(data.metrics.get("n", 0))
+    return [
+        Verdict(item.tone, t("verdict.about", metric=metric_name(item.metric, t), n=n, split=split), sentence(item, t))
+        for item in claims
+        if item.comparisons
+    ]
+
+
+def sentence(item: Claim, t: Text) -> str:
+    """What the tests show, and no more: better, worse, unproven, untested, each with its p."""
+    clauses: list[str] = []
+    for outcome in OUTCOMES:
+        found = item.others(outcome)
+        if not found:
+            continue
+        names = [t.known("said", comparison.other) for comparison in found]
+        listed = t.join(names, "or" if outcome in ("unproven", "untested") else "and")
+        place = "next" if clauses else "first"
+        clauses.append(t(f"verdict.{outcome}.{place}", systems=listed, p=_shared_p(found, t)))
+    text = t("verdict.separator").join(clauses) + t("verdict.end")
+    return _BETWEEN_SCRIPTS.sub(" ", text)
+
+
+def _shared_p(found: Sequence[Comparison], t: Text) -> str:
+    known = [comparison.p for comparison in found if comparison.p is not None]
+    if not known:
+        return ""
+    if len(known) == 1:
+        p = p_value(known[0])
+        return t("verdict.p_one", p=p if p.startswith("<") else f"= {p}")
+    if max(known) < SIGNIFICANT:
+        return t("verdict.p_each", p="< 0.001" if max(known) < 0.001 else f"< {SIGNIFICANT:g}")
+    return t("verdict.p_each", p=f"≥ {SIGNIFICANT:g}")
+
+
+def metric_name(metric: Table, t: Text) -> str:
+    """``Accuracy of chapter``."""
+    name = t.known("metric", str(metric["metric"]))
+    field = str(metric.get("field") or "").replace("_", " ")
+    return t("metric.of_field", metric=name, field=field) if field else name
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    system: str
+    mark: Markup
+    is_tuned: bool
+    value: str
+    interval: str
+    n: str
+    best: bool
+    difference: str
+    unit: str
+    difference_interval: str
+    p: str
+    outcome: str
+    outcome_name: str
+
+
+@dataclass(frozen=True)
+class ResultGroup:
+    """One metric; ``n`` is empty where systems differ in it, and then stands in their rows."""
+
+    name: str
+    n: str
+    direction: str
+    rows: list[ResultRow]
+
+
+def result_groups(data: ReportData, t: Text) -> list[ResultGroup]:
+    systems = data.metrics.get("systems", ())
+    groups = []
+    for metric in data.metrics.get("metrics", ()):
+        values = metric.get("values", {})
+        shared = len({entry.get("n") for entry in values.values()}) == 1
+        rows = [_result_row(metric, name, systems, shared, t) for name in systems if name in values]
+        if not rows:
+            continue
+        direction = t("results.higher" if metric.get("higher_is_better", True) else "results.lower")
+        n = _n(next(iter(values.values())), t) if shared else ""
+        groups.append(ResultGroup(metric_name(metric, t), n, direction, rows))
+    return groups
+
+
+def _n(entry: Table, t: Text) -> str:
+    return t("results.n", n=count(entry["n"])) if entry.get("n") is not None else ""
+
+
+def _result_row(metric: Table, name: str, systems: Sequence[str], shared_n: bool, t: Text) -> ResultRow:
+    entry, unit = metric["values"][name], str(metric.get("unit", ""))
+    value = number(entry.get("value"))
+    against = compare(metric, "tuned", name) if name != "tuned" and "tuned" in metric["values"] else None
+    return ResultRow(
+        system=t.system(name),
+        mark=legend_mark(system_class(name, systems)),
+        is_tuned=name == "tuned",
+        value="–" if value is None else figure(value, unit),
+        interval=limits(number(entry.get("low")), number(entry.get("high")), unit),
+        n="" if shared_n else _n(entry, t),
+        best=name == proven_best(metric),
+        difference="" if against is None or against.difference is None else _difference(against.difference, unit),
+        unit=t("points") if unit == "share" else "",
+        difference_interval="" if against is None else limits(against.low, against.high, unit),
+        p="" if against is None or against.p is None else p_value(against.p),
+        outcome="" if against is None else against.outcome,
+        outcome_name="" if against is None else t(f"outcome.{against.outcome}"),
+    )
+
+
+def _difference(value: float, unit: str) -> str:
+    digits = f"{abs(100 * value):.1f}" if unit == "share" else amount(abs(value))
+    sign = "" if float(digits.replace(",", "")) == 0 else "+" if value > 0 else MINUS
+    return sign + digits
+
+
+def methods(data: ReportData, t: Text) -> str:
+    """How intervals and p values were made."""
+    metrics = data.metrics.get("metrics", ())
+    intervals = [str(e["interval"]) for m in metrics for e in m.get("values", {}).values() if e.get("interval")]
+    tests = [str(test["test"]) for metric in metrics for test in metric.get("tests", ()) if test.get("test")]
+    if not intervals or not tests:
+        return ""
+    named = [t("list.comma").join(dict.fromkeys(_method(name, t) for name in names)) for names in (intervals, tests)]
+    return t("results.methods", intervals=named[0], tests=named[1])
+
+
+def _method(name: str, t: Text) -> str:
+    """``Wilson 95 % over 120 groups``: the first part is translated, what follows stands as it is."""
+    head, over, groups = name.partition(" over ")
+    return t.known("method", head) + over + groups
+
+
+def remarks(data: ReportData, t: Text) -> list[str]:
+    """Free remarks of the evaluation; one that is a table of languages is shown in that of the page."""
+    notes = data.metrics.get("notes", ())
+    return [str(note.get(t.lang, note.get("en", ""))) if isinstance(note, Mapping) else str(note) for note in notes]
+
+
+def panels(data: ReportData, t: Text) -> list[tuple[str, Markup]]:
+    """A plot for each of the first metrics."""
+    systems = data.metrics.get("systems", ())
+    shown = []
+    for metric in data.metrics.get("metrics", ())[:MOST_PANELS]:
+        if metric.get("values"):
+            name = metric_name(metric, t)
+            shown.append((name, plots.dot_whisker(metric, systems, name, t)))
+    return shown
+
+
+def shown_systems(data: ReportData, field: str | None = None) -> list[str]:
+    """Base, tuned and the strongest baseline that gave answers, by the first metric (of a field) that has one."""
+    answered = {item["system"] for item in data.predictions}
+    shown = [name for name in ("base", "tuned") if name in answered]
+    for claim in headline(data.metrics):
+        if field is not None and claim.metric.get("field") != field:
+            continue
+        entries = {name: claim.metric["values"][name] for name in claim.metric["values"] if name in answered}
+        scores = {name: number(entry.get("value")) for name, entry in entries.items() if name not in shown}
+        known = {name: score for name, score in scores.items() if score is not None}
+        if known:
+            best = (max if claim.metric.get("higher_is_better", True) else min)(known, key=lambda name: known[name])
+            return [*shown, best]
+    return shown
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    number: int
+    name: str
+    rows: int
+    right: list[tuple[str, float]]
+    mistaken: str
+
+
+@dataclass(frozen=True)
+class Classes:
+    systems: list[str]
+    rows: list[ClassRow]
+    rest: int
+    wide: Markup | None
+    narrow: Markup | None
+
+
+def classes(data: ReportData, t: Text) -> Classes | None:
+    """Right answers class by class for the first field that is a label; None where there is none."""
+    field = next((m["field"] for m in data.metrics.get("metrics", ()) if m["metric"] == "accuracy"), None)
+    systems = shown_systems(data, field)
+    if field is None or "tuned" not in systems:
+        return None
+    answers = {name: _answers(data, name, field) for name in systems}
+    truths = Counter(truth for truth, _ in answers["tuned"])
+    order = sorted(truths, key=lambda label: (-truths[label], label))
+    if len(order) < 2:
+        return None
+    pairs = {name: Counter(found) for name, found in answers.items()}
+    rows = []
+    for place, label in enumerate(order[:MOST_CLASSES]):
+        total = truths[label]
+        hits = [pairs[name][label, label] for name in systems]
+        wrong = [(n, answer) for (truth, answer), n in pairs["tuned"].items() if truth == label and answer != label]
+        n, answer = min(wrong, key=lambda item: (-item[0], item[1]), default=(0, ""))
+        mistaken = f"{answer or t('examples.empty')} ({n})" if n else ""
+        rows.append(ClassRow(place + 1, label, total, [(str(hit), hit / total) for hit in hits], mistaken))
+    wide = narrow = None
+    if len(order) <= MOST_IN_MATRIX:
+        counts = _matrix(order, pairs["tuned"])
+        wide = plots.confusion(counts, order, t)
+        narrow = plots.confusion(counts, order, t, plots.NARROW)
+    names = [t.system(name) for name in systems]
+    return Classes(names, rows, max(0, len(order) - MOST_CLASSES), wide, narrow)
+
+
+def _answers(data: ReportData, system: str, field: str) -> list[tuple[str, str]]:
+    """(truth, answer) of each row that a system answered."""
+    return [
+        (normalise(data.rows[item["id"]].truth.get(field, "")), normalise(str(item.get("fields", {}).get(field, ""))))
+        for item in data.predictions
+        if item["system"] == system and item["id"] in data.rows
+    ]
+
+
+def _matrix(order: Sequence[str], pairs: Mapping[tuple[str, str], int]) -> list[list[int]]:
+    counts = [[pairs.get((truth, answer), 0) for answer in order] for truth in order]
+    other = [sum(n for (one, answer), n in pairs.items() if one == truth and answer not in order) for truth in order]
+    return [[*line, more] for line, more in zip(counts, other, strict=True)] if any(other) else counts

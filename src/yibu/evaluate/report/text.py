@@ -1,0 +1,357 @@
+"""Every word of the report, in English and in Chinese. A test holds the two lists of keys equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from yibu.core.errors import InputError
+
+Lang = Literal["en", "zh"]
+
+# key: (English, Chinese). Placeholders are the same in both.
+TEXTS: dict[str, tuple[str, str]] = {
+    "html_lang": ("en", "zh-CN"),
+    "title": ("{recipe} · evaluation report", "{recipe} · 评测报告"),
+    "brand": ("yibu evaluation report", "一步（yibu）评测报告"),
+    "skip": ("Skip to the results", "跳到结果"),
+    "contents": ("Contents", "目录"),
+    "meta.base": ("Base", "基座模型"),
+    "meta.task": ("Task", "任务"),
+    "meta.rows": ("Language of the rows", "数据语言"),
+    "meta.date": ("Date", "日期"),
+    "task.classify": ("classification", "分类"),
+    "task.generate": ("text generation", "文本生成"),
+    "language.en": ("English", "英文"),
+    "language.zh": ("Chinese", "中文"),
+    # the verdict
+    "verdict.title": ("Verdict", "结论"),
+    "verdict.about": ("{metric}, {n} {split} rows", "{metric}，{split} {n} 条"),
+    "verdict.none": (
+        "No paired test was made, so nothing is claimed about tuned.",
+        "没有做配对检验，因此不对微调模型下任何结论。",
+    ),
+    "verdict.better.first": ("Tuned is better than {systems} ({p})", "微调模型优于{systems}（{p}）"),
+    "verdict.better.next": ("it is better than {systems} ({p})", "优于{systems}（{p}）"),
+    "verdict.worse.first": ("Tuned is worse than {systems} ({p})", "微调模型劣于{systems}（{p}）"),
+    "verdict.worse.next": ("it is worse than {systems} ({p})", "劣于{systems}（{p}）"),
+    "verdict.unproven.first": ("No proof that tuned beats {systems} ({p})", "没有证据表明微调模型优于{systems}（{p}）"),
+    "verdict.unproven.next": ("there is no proof that it beats {systems} ({p})", "没有证据表明优于{systems}（{p}）"),
+    "verdict.untested.first": ("Tuned was not tested against {systems}", "微调模型未与{systems}做检验"),
+    "verdict.untested.next": ("it was not tested against {systems}", "未与{systems}做检验"),
+    "verdict.separator": ("; ", "；"),
+    "verdict.end": (".", "。"),
+    "verdict.p_one": ("p {p}", "p {p}"),
+    "verdict.p_each": ("p {p} each", "均 p {p}"),
+    "list.comma": (", ", "、"),
+    "list.and": (" and ", "和"),
+    "list.or": (" or ", "或"),
+    "sentences": (" ", ""),
+    "list.more": ("{items} and {n} more", "{items}等，另有 {n} 个"),
+    # the tiles
+    "tile.tuned": ("{metric}, tuned", "{metric}（微调后）"),
+    "tile.before": ("base {value}", "基座 {value}"),
+    "tile.test_rows": ("test rows", "测试条数"),
+    "tile.train_rows": ("{n} to train", "训练 {n} 条"),
+    "tile.trained": ("parameters trained", "训练参数占比"),
+    "tile.parameters": ("{n} of {total}", "{n} / {total}"),
+    "tile.time": ("training", "训练用时"),
+    "tile.speed": ("{n} tokens/s", "{n} token/秒"),
+    # what is off
+    "caution.title": ("Read this first", "请先阅读"),
+    "caution.few_rows": (
+        "Only {n} test rows: the intervals are wide, and small differences cannot be seen.",
+        "测试集只有 {n} 条：区间很宽，看不出小的差异。",
+    ),
+    "caution.missing_labels_test": (
+        "Classes without a single test row ({n}), so nothing is known about them: {labels}.",
+        "测试集中一条也没有的类别（{n} 个），其效果未知：{labels}。",
+    ),
+    "caution.missing_labels_train": (
+        "Classes without a single train row ({n}), so they could not be learned: {labels}.",
+        "训练集中一条也没有的类别（{n} 个），无法学到：{labels}。",
+    ),
+    "caution.target_in_train": (
+        "Test rows whose answer also stands word for word in train: {n}. Being right there may be memory.",
+        "有 {n} 条测试数据的答案在训练集中逐字出现过：这些题答对可能只是记忆。",
+    ),
+    "caution.stop_rate": (
+        "Tuned ended only {share} of its answers by itself; {n} ran into the length limit and are cut off.",
+        "微调模型只有 {share} 的回答自行结束；{n} 条到达长度上限而被截断。",
+    ),
+    "caution.worse": ("{metric}: tuned is worse than {systems}.", "{metric}：微调模型劣于{systems}。"),
+    "caution.left_out": (
+        "Train rows longer than {max_length} tokens, left out: {n}.",
+        "超过 {max_length} token 而未参与训练的数据：{n} 条。",
+    ),
+    "caution.in_parts": (
+        "Train rows longer than {max_length} tokens, trained in parts: {n}.",
+        "超过 {max_length} token 而分段训练的数据：{n} 条。",
+    ),
+    "caution.rising": (
+        "Validation loss rose at the end, from {best} (step {best_step}) to {last} (step {step}); "
+        "the weights of the best step were kept.",
+        "验证损失在末尾回升，从 {best}（第 {best_step} 步）升到 {last}（第 {step} 步）；保留的是最佳一步的权重。",
+    ),
+    "caution.stopped_early": (
+        "Training stopped early, at step {step}, because validation loss no longer fell; the best step was kept.",
+        "验证损失不再下降，训练在第 {step} 步提前停止；保留的是最佳一步。",
+    ),
+    # results
+    "results.title": ("Results", "结果"),
+    "results.intro": (
+        "Every system answered the same {n} {split} rows, which nobody trained on.",
+        "所有系统回答同样的{split} {n} 条，这些数据没有参与训练。",
+    ),
+    "split.test": ("test", "测试集"),
+    "split.valid": ("validation", "验证集"),
+    "split.train": ("train", "训练集"),
+    "results.caption": ("Systems on the {split} rows, metric by metric", "各系统在{split}上的各项指标"),
+    "results.system": ("System", "系统"),
+    "results.value": ("Value [95% interval]", "数值 [95% 区间]"),
+    "results.n": ("n = {n}", "n = {n}"),
+    "results.difference": ("Tuned minus this", "微调减此项"),
+    "results.finding": ("p: tuned is", "p 值：微调模型"),
+    "results.higher": ("higher is better", "越高越好"),
+    "results.lower": ("lower is better", "越低越好"),
+    "results.notes": (
+        "Better or worse is said only where p < 0.05 (two-sided, same rows for both "
+        "systems, not corrected for several comparisons). A value is bold only where it is proven better than every "
+        "other one in its group. Differences of percentages are in percentage points.",
+        "只有 p < 0.05 时才说优或劣（双侧检验，两个系统用同样的数据，未做多重比较校正）。"
+        "只有被证明优于同组其他各项的数值才加粗。百分比之差以百分点计。",
+    ),
+    "results.methods": ("Intervals: {intervals}. Tests: {tests}.", "区间：{intervals}。检验：{tests}。"),
+    "results.remarks": ("Remarks", "备注"),
+    "results.plots": ("Values and 95% intervals", "数值与 95% 区间"),
+    "outcome.better": ("better", "更优"),
+    "outcome.worse": ("worse", "更差"),
+    "outcome.unproven": ("not proven", "未证实"),
+    "outcome.untested": ("not tested", "未检验"),
+    "points": ("pp", "个百分点"),
+    "system.base": ("Base", "基座"),
+    "system.tuned": ("Tuned", "微调"),
+    "system.majority": ("Majority class", "多数类"),
+    "system.tfidf_svm": ("TF-IDF + SVM", "TF-IDF + SVM"),
+    "system.copy": ("Input copied", "照抄输入"),
+    "system.copy_input": ("Input copied", "照抄输入"),
+    "said.base": ("base", "基座模型"),
+    "said.tuned": ("tuned", "微调模型"),
+    "said.majority": ("majority", "多数类"),
+    "said.tfidf_svm": ("TF-IDF + SVM", "TF-IDF + SVM"),
+    "said.copy": ("copying the input", "照抄输入"),
+    "said.copy_input": ("copying the input", "照抄输入"),
+    "metric.accuracy": ("Accuracy", "准确率"),
+    "metric.macro_f1": ("Macro-F1", "宏平均 F1"),
+    "metric.exact_match": ("Exact match", "完全一致率"),
+    "metric.rouge1": ("ROUGE-1", "ROUGE-1"),
+    "metric.rouge2": ("ROUGE-2", "ROUGE-2"),
+    "metric.rougeL": ("ROUGE-L", "ROUGE-L"),
+    "metric.numbers_kept": ("Numbers kept", "数字保留率"),
+    "metric.loss": ("Loss per target token", "每个目标 token 的损失"),
+    "metric.target_loss": ("Loss per target token", "每个目标 token 的损失"),
+    "metric.stop_rate": ("Answers that end by themselves", "自行结束的回答"),
+    "metric.of_field": ("{metric} of {field}", "{field}：{metric}"),
+    "method.Wilson 95 %": ("Wilson 95%", "Wilson 95%"),
+    "method.BCa bootstrap 95 %": ("BCa bootstrap 95%", "BCa 自助法 95%"),
+    "method.bootstrap 95 %": ("bootstrap 95%", "自助法 95%"),
+    "method.exact McNemar": ("exact McNemar", "精确 McNemar 检验"),
+    "method.paired permutation": ("paired permutation", "配对置换检验"),
+    "method.paired permutation of groups": ("paired permutation of groups", "按组配对置换检验"),
+    # classes
+    "classes.title": ("Class by class", "逐类结果"),
+    "classes.intro": (
+        "How many of the test rows of each class are right, and what tuned most often took the others for.",
+        "每个类别的测试数据答对多少，以及微调模型最常把其余的误认为什么。",
+    ),
+    "classes.caption": ("Test rows of each class that are right", "各类别测试数据的正确数"),
+    "classes.number": ("No.", "序号"),
+    "classes.class": ("Class", "类别"),
+    "classes.rows": ("Rows", "条数"),
+    "classes.mistaken": ("Most often taken for", "最常误认为"),
+    "classes.rest": ("{n} more classes", "另外 {n} 个类别"),
+    "classes.other_answer": ("no such class", "不在类别之列"),
+    "classes.matrix": (
+        "Confusion of tuned. Down: the truth; across: the answer, by the numbers of the table below. "
+        "The stronger the colour, the larger the share of the row; the diagonal is right.",
+        "微调模型的混淆矩阵。纵向为正确类别，横向为回答，编号见下表。颜色越浓，占该行的比例越大；对角线为答对。",
+    ),
+    # training
+    "training.title": ("Training", "训练"),
+    "training.summary": ("Summary of the run", "训练概况"),
+    "training.steps": ("Steps", "步数"),
+    "training.epochs": ("Epochs", "轮数"),
+    "training.best": ("Best step", "最佳步"),
+    "training.best_loss": ("Best validation loss", "最低验证损失"),
+    "training.tokens": ("Tokens read", "读入 token"),
+    "training.targets": ("of them targets", "其中目标 token"),
+    "training.time": ("Time", "用时"),
+    "training.loss": (
+        "Loss per target token. The dashed line marks the step whose weights were kept.",
+        "每个目标 token 的损失。虚线标出保留其权重的那一步。",
+    ),
+    "training.loss_plain": ("Loss per target token.", "每个目标 token 的损失。"),
+    "training.no_history": ("No training history was recorded.", "没有训练记录。"),
+    "training.lengths": ("Length of the train rows, prompt and target together.", "训练数据的长度（提示与目标合计）。"),
+    "training.length_line": (
+        "Half of the train rows have at most {p50} tokens, 99% at most {p99}; the longest has {max}.",
+        "一半训练数据不超过 {p50} token，99% 不超过 {p99}；最长 {max}。",
+    ),
+    "plan.title": ("What was trained", "训练了什么"),
+    "plan.total": (
+        "{trained} of {total} parameters were trained ({share}); the base itself was not changed.",
+        "共 {total} 个参数，训练了其中 {trained} 个（{share}）；基座本身没有改动。",
+    ),
+    "plan.caption": ("Trained modules by class", "被训练的模块（按类别）"),
+    "plan.class": ("Modules", "模块"),
+    "plan.num_modules": ("Number", "个数"),
+    "plan.shape": ("Shape", "形状"),
+    "plan.parameters": ("Trained parameters", "训练参数"),
+    "plan.share": ("Share of the trained", "占训练参数"),
+    "plan.sum": ("All", "合计"),
+    "plot.step": ("step", "步"),
+    "plot.raw": ("training, each step", "训练（每步）"),
+    "plot.smooth": ("training, smoothed", "训练（平滑）"),
+    "plot.valid": ("validation", "验证"),
+    "plot.loss": ("Loss curves", "损失曲线"),
+    "plot.from_to": ("{name} from {first} to {last}", "{name}从 {first} 到 {last}"),
+    "plot.best": ("kept: step {step}, loss {loss}", "保留：第 {step} 步，损失 {loss}"),
+    "plot.best_step": ("kept: step {step}", "保留：第 {step} 步"),
+    "plot.tokens": ("tokens", "token 数"),
+    "plot.limit": ("max_length {n}", "max_length {n}"),
+    "plot.too_long": ("longer: {n}", "超长 {n} 条"),
+    "plot.lengths": (
+        "Lengths of {n} train rows in tokens: half have at most {p50}, the longest has {max}",
+        "{n} 条训练数据的 token 数：一半不超过 {p50}，最长 {max}",
+    ),
+    "plot.confusion": (
+        "Confusion matrix of tuned; the table below has the same facts",
+        "微调模型的混淆矩阵；内容见下表",
+    ),
+    "plot.answered": ("answered", "回答"),
+    "plot.truth": ("truth", "正确"),
+    # examples
+    "examples.title": ("Rows side by side", "逐条对照"),
+    "examples.judged": (
+        "Of {n} test rows, tuned fixed {fixed} that base had wrong, broke {broken} that base had right, "
+        "left {both_wrong} wrong and {both_right} right.",
+        "{n} 条测试数据中，微调模型改对 {fixed} 条、改错 {broken} 条，仍错 {both_wrong} 条，仍对 {both_right} 条。",
+    ),
+    "examples.chosen": (
+        "The {shown} rows below are drawn from these groups by the hash of their id, not by hand.",
+        "以下 {shown} 条按编号的哈希值从各组抽取，并非人工挑选。",
+    ),
+    "examples.private": (
+        "This section holds text of the data set: pass the report on only as you would pass on the rows.",
+        "本节含有数据集原文：转发本报告时，请遵守与原始数据相同的规定。",
+    ),
+    "group.fixed": ("Fixed by tuning", "微调后改对"),
+    "group.broken": ("Broken by tuning", "微调后改错"),
+    "group.both_wrong": ("Wrong before and after", "前后都错"),
+    "group.both_right": ("Right before and after", "前后都对"),
+    "group.sample": ("Sample", "样例"),
+    "examples.row": ("Row {id}", "数据 {id}"),
+    "examples.prompt": ("Prompt", "提示"),
+    "examples.truth": ("Truth", "正确答案"),
+    "examples.more": ("the rest ({n} characters)", "其余 {n} 字"),
+    "examples.right": ("right", "对"),
+    "examples.wrong": ("wrong", "错"),
+    "examples.cut": ("cut off at the length limit", "到长度上限被截断"),
+    "examples.empty": ("(nothing)", "（空）"),
+    "examples.none": ("No answers were recorded.", "没有记录回答。"),
+    # data
+    "data.title": ("Data", "数据"),
+    "data.flow": ("Where the {n} rows went", "{n} 条数据的去向"),
+    "data.none": ("No data summary was recorded.", "没有数据概况。"),
+    "data.rejected": ("rejected", "无法使用"),
+    "data.duplicate": ("duplicates", "重复"),
+    "data.leak": ("leaks between splits", "跨集泄漏"),
+    "data.limit": ("over the limit set", "超出限额"),
+    "data.facts": ("Facts about the data", "数据概况"),
+    "data.read": ("Rows read", "读入条数"),
+    "data.groups": ("Groups kept together", "不可拆分的组"),
+    "data.known": ("Test answers that stand in train", "训练集中出现过的测试答案"),
+    "data.missing": ("Classes missing in test", "测试集缺少的类别"),
+    "data.cleaned": ("Rows changed by cleaning ({profile})", "清洗改动的条数（{profile}）"),
+    "data.removed": ("Characters removed", "删去的字符"),
+    "data.shape": ("Shape", "数据形式"),
+    "data.prompt_length": ("Characters of a prompt", "提示的字符数"),
+    "data.target_length": ("Characters of a target", "目标的字符数"),
+    "data.quantiles": ("half ≤ {p50}, 99% ≤ {p99}, longest {max}", "一半 ≤ {p50}，99% ≤ {p99}，最长 {max}"),
+    "data.classes": ("Class balance", "类别分布"),
+    "data.classes_caption": ("Rows of each class in each split", "各类别在各数据集中的条数"),
+    "data.classes_intro": (
+        "Bars show the share of the class within its split; where they differ across a line, the splits differ.",
+        "条形为该类别在所属数据集中的比例；同一行长短不一，说明各数据集分布不同。",
+    ),
+    # provenance
+    "provenance.title": ("Provenance", "来源"),
+    "provenance.again": ("Make it again", "如何重现"),
+    "provenance.again_text": (
+        "The same command on the same rows gives artifacts of the same names; what exists is not made again.",
+        "同样的数据、同样的命令得到同名的产物；已有的不会重做。",
+    ),
+    "provenance.stages": ("Stages", "各阶段"),
+    "provenance.caption": ("Artifacts that this report was made from", "本报告所依据的产物"),
+    "provenance.stage": ("Stage", "阶段"),
+    "provenance.artifact": ("Artifact", "产物"),
+    "provenance.seconds": ("Time", "用时"),
+    "provenance.machine": ("Machine and versions", "机器与版本"),
+    "provenance.device": ("Device", "设备"),
+    "provenance.dtype": ("Number type of the base", "基座数值类型"),
+    "provenance.threads": ("Threads", "线程数"),
+    "provenance.platform": ("Platform", "平台"),
+    "time.seconds": ("{s} s", "{s} 秒"),
+    "time.minutes": ("{m} min {s} s", "{m} 分 {s} 秒"),
+    "time.hours": ("{h} h {m} min", "{h} 小时 {m} 分"),
+    "stage.prepare": ("prepare", "准备数据"),
+    "stage.train": ("train", "训练"),
+    "stage.answer": ("answer", "作答"),
+    "stage.evaluate": ("evaluate", "评测"),
+}
+
+
+class Text:
+    """The words of one language: ``t("data.title")``, ``t("tile.before", value="22%")``."""
+
+    def __init__(self, lang: str) -> None:
+        """
+        Raises:
+            InputError: a language that the report is not written in.
+        """
+        if lang not in ("en", "zh"):
+            raise InputError("The report is not written in that language.", got=lang, allowed=["en", "zh"])
+        self.lang = lang
+        self._column = 0 if lang == "en" else 1
+
+    def __call__(self, key: str, **values: object) -> str:
+        return TEXTS[key][self._column].format(**values)
+
+    def known(self, family: str, name: str) -> str:
+        """The words for a name that a plug or a recipe may have made up; such a name stands for itself."""
+        key = f"{family}.{name}"
+        return TEXTS[key][self._column] if key in TEXTS else name.replace("_", " ")
+
+    def system(self, name: str) -> str:
+        """A system in a table or a plot."""
+        return self.known("system", name)
+
+    def join(self, items: Sequence[str], last: str = "and") -> str:
+        """``a, b and c``, or with ``last="or"`` ``a, b or c``."""
+        if len(items) < 2:
+            return "".join(items)
+        return self("list.comma").join(items[:-1]) + self(f"list.{last}") + items[-1]
+
+    def some(self, items: Sequence[str], most: int = 8) -> str:
+        """The first items, and how many more there are."""
+        listed = self("list.comma").join(items[:most])
+        return listed if len(items) <= most else self("list.more", items=listed, n=len(items) - most)
+
+    def seconds(self, seconds: float) -> str:
+        """A time span in the two largest units that matter."""
+        if seconds < 60:
+            return self("time.seconds", s=f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}")
+        whole = round(seconds)
+        if whole < 3600:
+            return self("time.minutes", m=whole // 60, s=whole % 60)
+        return self("time.hours", h=whole // 3600, m=whole % 3600 // 60)

@@ -1,0 +1,85 @@
+"""Attention over packed sequences, one sequence at a time.
+
+Several rows are laid end to end in one forward pass, with no padding. A block mask over the whole pack would compute
+the products between rows only to throw them away; here each row attends to itself, so a neighbour cannot be seen by
+construction. Registered through transformers' own `AttentionInterface`; row borders arrive as ``cu_seq_lens_q``, the
+argument that transformers passes to variable-length attention.
+
+Legend: B batch (1 for a pack), H heads, T tokens, D head size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import AttentionInterface
+
+NAME = "yibu_packed"
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query_BHTD: Tensor,
+    key_BHTD: Tensor,
+    value_BHTD: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    cu_seq_lens_q: Tensor | None = None,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention inside each sequence of a pack, or attention under an explicit boolean mask.
+
+    Args:
+        query_BHTD, key_BHTD, value_BHTD: keys and values may have fewer heads (grouped-query attention).
+        attention_mask: boolean ``[B, 1, T, T]`` (True = may attend), for trees of answers; None for a pack.
+        cu_seq_lens_q: ``[num_sequences + 1]``, borders of the sequences, from 0 to T; None is one sequence.
+        sliding_window: tokens that a token may look back, itself included.
+
+    Returns:
+        ``[B, T, H, D]`` and no weights.
+
+    Raises:
+        ValueError: for a score transform (``softcap``, attention sinks) that would be lost in silence here.
+    """
+    for lost in ("softcap", "s_aux", "position_bias"):
+        if kwargs.get(lost) is not None:
+            raise ValueError(f"packed attention cannot apply {lost!r}; use attn_implementation='eager'")
+    dtype = query_BHTD.dtype
+    if query_BHTD.device.type == "cpu":
+        # On CPUs the fused fp32 kernel is faster than the bf16 one, and more exact.
+        query_BHTD, key_BHTD, value_BHTD = query_BHTD.float(), key_BHTD.float(), value_BHTD.float()
+    grouped = query_BHTD.shape[1] != key_BHTD.shape[1]
+
+    def attend(begin: int, end: int) -> Tensor:
+        length = end - begin
+        mask = attention_mask
+        if mask is None and sliding_window is not None and length > sliding_window:
+            mask = _band(length, sliding_window, query_BHTD.device)
+        return F.scaled_dot_product_attention(
+            query_BHTD[:, :, begin:end],
+            key_BHTD[:, :, begin:end],
+            value_BHTD[:, :, begin:end],
+            attn_mask=mask,
+            dropout_p=dropout,
+            is_causal=mask is None,
+            scale=scaling,
+            enable_gqa=grouped,
+        )
+
+    borders = [0, query_BHTD.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
+    parts = [attend(begin, end) for begin, end in zip(borders[:-1], borders[1:], strict=True)]
+    output_BHTD = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+    return output_BHTD.transpose(1, 2).to(dtype).contiguous(), None
+
+
+def _band(length: int, window: int, device: torch.device) -> Tensor:
+    distance = torch.arange(length, device=device)[:, None] - torch.arange(length, device=device)[None, :]
+    return (distance >= 0) & (distance < window)
+
+
+AttentionInterface.register(NAME, packed_attention)

@@ -1,0 +1,149 @@
+"""Packs: rows laid end to end without padding, and their loss.
+
+Legend: T tokens of a pack, N target tokens, S sequences, H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from yibu.model.loss import CHUNK, head_loss
+from yibu.model.render import Example
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Several examples as one sequence of tokens.
+
+    Attributes:
+        ids_1T: token ids.
+        positions_1T: position of each token in its own example, from 0.
+        borders: ``[S + 1]``, where each example begins and ends.
+        predict_N: positions whose next token is a target.
+        targets_N: those next tokens.
+        owner_N: index of the example that each target belongs to.
+    """
+
+    ids_1T: Tensor
+    positions_1T: Tensor
+    borders: Tensor
+    predict_N: Tensor
+    targets_N: Tensor
+    owner_N: Tensor
+
+    @property
+    def num_tokens(self) -> int:
+        return self.ids_1T.shape[1]
+
+    @property
+    def num_targets(self) -> int:
+        return self.targets_N.shape[0]
+
+    def to(self, device: torch.device | str) -> Pack:
+        return Pack(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+def make_pack(examples: Sequence[Example]) -> Pack:
+    """One pack of all the examples, in their order."""
+    ids: list[int] = []
+    positions: list[int] = []
+    borders = [0]
+    predict: list[int] = []
+    owner: list[int] = []
+    for index, example in enumerate(examples):
+        start = len(ids)
+        predict += [start + place - 1 for place, trained in enumerate(example.trained) if trained and place > 0]
+        owner += [index] * (len(predict) - len(owner))
+        ids += example.ids
+        positions += range(len(example.ids))
+        borders.append(len(ids))
+    ids_1T = torch.tensor([ids])
+    predict_N = torch.tensor(predict, dtype=torch.long)
+    return Pack(
+        ids_1T=ids_1T,
+        positions_1T=torch.tensor([positions]),
+        borders=torch.tensor(borders, dtype=torch.int32),
+        predict_N=predict_N,
+        targets_N=ids_1T[0, predict_N + 1],
+        owner_N=torch.tensor(owner, dtype=torch.long),
+    )
+
+
+def split_by_tokens(examples: Sequence[Example], max_tokens: int, packed: bool = True) -> Iterator[list[Example]]:
+    """Consecutive runs of examples of at most `max_tokens` together (a longer example alone); one by one if not packed."""
+    run: list[Example] = []
+    size = 0
+    for example in examples:
+        if run and (not packed or size + len(example.ids) > max_tokens):
+            yield run
+            run, size = [], 0
+        run.append(example)
+        size += len(example.ids)
+    if run:
+        yield run
+
+
+def causal_model(model: Any) -> Any:
+    """The transformers model below a peft wrapper, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def hidden_states(model: Any, pack: Pack) -> Tensor:
+    """Final hidden states of the positions that predict a target, ``[N, H]``."""
+    borders: dict[str, Any] = {}
+    if len(pack.borders) > 2:
+        longest = int((pack.borders[1:] - pack.borders[:-1]).max())
+        borders = {
+            "cu_seq_lens_q": pack.borders,
+            "cu_seq_lens_k": pack.borders,
+            "max_length_q": longest,
+            "max_length_k": longest,
+        }
+    output = causal_model(model).get_decoder()(
+        input_ids=pack.ids_1T, position_ids=pack.positions_1T, use_cache=False, **borders
+    )
+    return output.last_hidden_state[0, pack.predict_N]
+
+
+def pack_loss(model: Any, pack: Pack) -> Tensor:
+    """Summed cross entropy over the targets of a pack, differentiable."""
+    causal = causal_model(model)
+    softcap = getattr(causal.config.get_text_config(), "final_logit_softcapping", None)
+    return head_loss(hidden_states(model, pack), causal.get_output_embeddings(), pack.targets_N, softcap)
+
+
+@torch.no_grad()
+def example_losses(model: Any, pack: Pack) -> Tensor:
+    """Summed cross entropy of each example of a pack, ``[S]`` in fp32.
+
+    The head is applied in fp32: bf16 logits near 20 come in steps of 0.125, too coarse to compare answers by.
+    """
+    hidden_NH = hidden_states(model, pack)
+    losses_N = -target_log_probs(model, hidden_NH, pack.targets_N)
+    return torch.zeros(len(pack.borders) - 1, device=losses_N.device).index_add_(0, pack.owner_N, losses_N)
+
+
+@torch.no_grad()
+def target_log_probs(model: Any, hidden_NH: Tensor, targets_N: Tensor) -> Tensor:
+    """``log p(target)`` of each position, ``[N]``, with the head in fp32."""
+    parts = []
+    for begin in range(0, len(targets_N), CHUNK):
+        logits_NV = head_logits(model, hidden_NH[begin : begin + CHUNK])
+        parts.append(-F.cross_entropy(logits_NV, targets_N[begin : begin + CHUNK], reduction="none"))
+    return torch.cat(parts) if parts else torch.zeros(0)
+
+
+@torch.no_grad()
+def head_logits(model: Any, hidden_NH: Tensor) -> Tensor:
+    """Logits ``[N, V]`` in fp32, with the architecture's soft cap."""
+    causal = causal_model(model)
+    head = causal.get_output_embeddings()
+    logits_NV = F.linear(hidden_NH.float(), head.weight.float(), None if head.bias is None else head.bias.float())
+    softcap = getattr(causal.config.get_text_config(), "final_logit_softcapping", None)
+    return logits_NV if softcap is None else torch.tanh(logits_NV / softcap) * softcap

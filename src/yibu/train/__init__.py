@@ -1,0 +1,102 @@
+"""The stage that turns a base and prepared rows into an adapter.
+
+`fit` (in `yibu.train.loop`) is the loop itself; this file holds its settings and the way from artifacts to an artifact.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from yibu.core.plugs import Family
+from yibu.core.recipe import PlugSettings, Settings
+from yibu.core.store import Artifact, Work, stage
+
+
+class TrainSettings(Settings):
+    """How an adapter is trained.
+
+    One optimizer step sees ``batch * accumulate`` rows; how they are cut into forward passes never changes the
+    gradient, since each target token weighs the same.
+    """
+
+    lr: float = Field(2e-4, gt=0, description="peak learning rate; for LoRA about ten times that of full fine-tuning")
+    epochs: int = Field(3, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="stop after so many optimizer steps")
+    batch: int = Field(8, ge=1, description="rows of one micro-batch")
+    accumulate: int = Field(2, ge=1, description="micro-batches of one optimizer step")
+    warmup_steps: int | None = Field(None, ge=0, description="linear warm-up; default 6 % of all steps")
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float = Field(1.0, gt=0)
+    max_length: int | Literal["auto"] = Field("auto", description="longest row in tokens; auto: the longest there is")
+    too_long: Literal["refuse", "drop", "split"] = Field("refuse", description="rows longer than max_length")
+    pack_tokens: int = Field(2048, ge=16, description="tokens of one forward pass; bounds memory, changes no result")
+    seed: int = 0
+    evaluate_every: int | None = Field(None, ge=1, description="steps between validations; default once an epoch")
+    patience: int | None = Field(None, ge=1, description="stop after so many validations without gain")
+    checkpoint_every: int = Field(20, ge=1, description="steps between checkpoints")
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="of the frozen base; adapters are fp32")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(None, ge=1, description="CPU threads; default: torch's choice")
+    recompute: bool = Field(False, description="recompute activations in the backward pass: less memory, slower")
+    trackers: tuple[str, ...] = Field((), description="tensorboard | mlflow | wandb")
+
+    @field_validator("trackers")
+    @classmethod
+    def _known_trackers(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = TRACKERS.names()
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ValueError(f"unknown trackers {unknown}; known: {known}")
+        return names
+
+
+TRACKERS = Family("yibu.trackers", requires=("Tracker",))
+
+
+class BaseSettings(Settings):
+    """A resolved base: what the recipe called it, where its files lie, and the digest of those files."""
+
+    name: str
+    path: str
+    digest: str
+
+
+class Config(Settings):
+    """Everything that decides what comes out of training, besides the rows."""
+
+    base: BaseSettings
+    task: Annotated[Settings, PlugSettings("yibu.tasks", default="generate")]
+    adapter: Annotated[Settings, PlugSettings("yibu.adapters", default="lora")]
+    train: TrainSettings
+
+
+@stage(
+    version=1,
+    resumable=True,
+    # The place of the base is not its content, and a device, a thread count or a log changes nothing that is promised.
+    neutral=(
+        "base.name",
+        "base.path",
+        "train.pack_tokens",
+        "train.checkpoint_every",
+        "train.device",
+        "train.threads",
+        "train.recompute",
+        "train.trackers",
+    ),
+)
+def train(config: Config, work: Work, *, data: Artifact) -> None:
+    """Train an adapter on a data artifact.
+
+    Writes ``adapter/`` (a plain PEFT folder), ``plan.json``, ``history.jsonl``, ``preview.json``, ``summary.json``.
+
+    Raises:
+        DataError: rows that do not fit.
+        TrainingError: a planned module that is not trained, or a loss that is no number.
+    """
+    from yibu.train.run import run
+
+    run(config, work, data)

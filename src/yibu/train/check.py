@@ -1,0 +1,305 @@
+"""A dry run: what training would see, train, need and refuse, without reading a weight.
+
+A wrong run looks like a right one, so this shows what decides: which tokens carry loss, whether the end of a turn is
+among them, which modules get an adapter, how long rows are and what becomes of those that are too long.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+
+from yibu import adapters, bases, tasks
+from yibu.core.errors import YibuError
+from yibu.core.log import get
+from yibu.core.progress import track
+from yibu.core.record import read_rows
+from yibu.core.store import Artifact
+from yibu.model.assemble import choose_device, choose_dtype
+from yibu.model.render import Example, Renderer
+from yibu.model.resolve import load_model, load_tokenizer
+from yibu.train import Config, TrainSettings
+from yibu.train.batches import TooLong, fit_lengths
+from yibu.train.estimate import (
+    EFFICIENCY,
+    Memory,
+    Sizes,
+    foresee_memory,
+    forward_flops,
+    matmul_rate,
+    training_flops,
+)
+from yibu.train.run import check_stops, context_length
+
+log = get("check")
+NUM_PREVIEWS = 5
+NUM_BINS = 12
+
+Kind = Literal["prompt", "special", "target", "stop"]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of the train rows, prompt and target together.
+
+    Attributes:
+        count: rows.
+        p50, p90, p99, max: quantiles.
+        targets: target tokens of all rows; tokens: all of them.
+        limit: longest row that is trained as it is.
+        context: longest that the base can take.
+        policy: what happens to longer rows.
+        too_long: their names.
+        histogram: ``(from, to, rows)``, `to` included.
+    """
+
+    count: int
+    p50: int
+    p90: int
+    p99: int
+    max: int
+    tokens: int
+    targets: int
+    limit: int
+    context: int
+    policy: TooLong
+    too_long: tuple[str, ...]
+    histogram: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Course:
+    """Steps and time. Seconds are estimates: see `yibu.train.estimate`."""
+
+    steps: int
+    rows_per_step: int
+    warmup_steps: int
+    validations: int
+    train_seconds: float
+    valid_seconds: float
+    matmul_gflops: float
+    efficiency: float
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run would do.
+
+    Attributes:
+        rows: ``summary.json`` of the data artifact.
+        base: as the recipe names it.
+        architecture: name of the facts that were used.
+        template: whether the tokenizer brings its own chat template.
+        stop_token: what ends a turn.
+        stops_trained: rows whose end of turn carries loss.
+        lengths: tokens of the train rows; None where no row could be rendered.
+        previews: rows as pieces ``(text, kind)``.
+        plan: one row per class of adapted modules.
+        trained, parameters: of the adapter and of the base.
+        device, dtype: where, and of which type the frozen base is.
+        pack_tokens: tokens of the largest forward pass.
+        refusals: why a run would stop; empty where it would not.
+    """
+
+    rows: dict[str, Any]
+    base: str
+    architecture: str
+    template: bool
+    stop_token: str
+    stops_trained: int
+    lengths: Lengths | None
+    previews: tuple[tuple[tuple[str, Kind], ...], ...]
+    plan: tuple[dict[str, Any], ...]
+    trained: int
+    parameters: int
+    device: str
+    dtype: str
+    pack_tokens: int
+    memory: Memory | None
+    course: Course | None
+    refusals: tuple[YibuError, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        table = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name in ("lengths", "memory", "course"):
+            part = getattr(self, name)
+            table[name] = None if part is None else asdict(part)
+        return {**table, "refusals": [error.as_dict() for error in self.refusals]}
+
+
+def check(config: Config, data: Artifact) -> Outlook:
+    """Look at what `yibu.train.train` would do with the same arguments.
+
+    Raises:
+        YibuError: something that leaves nothing to show: no base, no template, rows that cannot be rendered.
+    """
+    settings, path = config.train, Path(config.base.path)
+    rows = data.read_json("summary.json")
+    task = tasks.build(config.task, rows.get("labels"))
+    model = outline(path)
+    facts = bases.facts_for(model.config)
+    tokenizer = load_tokenizer(path)
+    has_template = tokenizer.chat_template is not None
+    if not has_template:
+        tokenizer.chat_template = facts.template
+    renderer = Renderer(tokenizer, facts.stop_tokens)
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
+
+    train = _render(task, renderer, data.file("train.jsonl"), "train rows to tokens")
+    valid = _render(task, renderer, data.file("valid.jsonl"), "validation rows to tokens")
+    refusals: list[YibuError] = []
+    wanted, context = None if settings.max_length == "auto" else settings.max_length, context_length(model)
+    fitted = _attempt(refusals, lambda: fit_lengths(train, wanted, context, settings.too_long))
+    _attempt(refusals, lambda: check_stops(train, renderer))
+    plug = adapters.FAMILY.load(config.adapter.kind)  # type: ignore[attr-defined]
+    plan = _attempt(refusals, lambda: plug.plan(model, facts, config.adapter))
+
+    sizes = Sizes.of(model, facts)
+    examples = train if fitted is None else fitted.examples
+    largest = largest_pack(examples, settings, facts.isolated_packing)
+    rank = int(getattr(config.adapter, "r", 0))
+    return Outlook(
+        rows=rows,
+        base=config.base.name,
+        architecture=facts.name,
+        template=has_template,
+        stop_token=renderer.stop_token,
+        stops_trained=sum(example.trained[-1] and example.ids[-1] in renderer.stop_ids for example in train),
+        lengths=_lengths(train, min(wanted or context, context), context, settings.too_long) if train else None,
+        previews=tuple(tuple(pieces(example, renderer)) for example in train[:NUM_PREVIEWS]),
+        plan=() if plan is None else tuple(plan.table()),
+        trained=0 if plan is None else plan.parameters,
+        parameters=sizes.parameters,
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+        pack_tokens=largest,
+        memory=None
+        if plan is None
+        else foresee_memory(sizes, plan.parameters, rank, largest, dtype, device, settings.recompute),
+        course=_course(examples, valid, sizes, settings, largest, device, dtype) if examples else None,
+        refusals=tuple(refusals),
+    )
+
+
+def outline(base_path: Path) -> Any:
+    """The model without weights (on the meta device); where its class cannot be built so, the loaded model."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(base_path, trust_remote_code=False)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except (RuntimeError, NotImplementedError, ValueError) as error:
+        log.info("this architecture cannot be outlined (%s), so its weights are read", type(error).__name__)
+        return load_model(base_path, dtype=torch.bfloat16, device=torch.device("cpu"))
+
+
+def pieces(example: Example, renderer: Renderer) -> list[tuple[str, Kind]]:
+    """A row cut where the kind of its tokens changes; every token is in it, special ones by themselves.
+
+    Neighbours of one kind are decoded together: a single token may be a third of a Chinese character.
+    """
+    special, stops = set(renderer.tokenizer.all_special_ids), set(renderer.stop_ids)
+    runs: list[tuple[Kind, list[int]]] = []
+    for token_id, trained in zip(example.ids, example.trained, strict=True):
+        kind: Kind = "target" if trained else "prompt"
+        if token_id in special | stops:
+            kind = "stop" if trained and token_id in stops else "special"
+        if runs and runs[-1][0] == kind and kind in ("prompt", "target"):
+            runs[-1][1].append(token_id)
+        else:
+            runs.append((kind, [token_id]))
+    return [(str(renderer.tokenizer.decode(ids, skip_special_tokens=False)), kind) for kind, ids in runs]
+
+
+def largest_pack(examples: Sequence[Example], settings: TrainSettings, packed: bool) -> int:
+    """Tokens of the largest forward pass that the training loop could make of these rows."""
+    lengths = sorted((len(example.ids) for example in examples), reverse=True)
+    if not lengths:
+        return 0
+    together = sum(lengths[: settings.batch]) if packed else lengths[0]
+    return max(lengths[0], min(together, settings.pack_tokens))
+
+
+def _render(task: Any, renderer: Renderer, path: Path, title: str) -> list[Example]:
+    examples = []
+    with track(title) as bar:
+        for row in read_rows(path):
+            examples.append(renderer.example(task.messages(row), task.target(row), row.id))
+            bar.advance()
+    return examples
+
+
+def _attempt(refusals: list[YibuError], function: Callable[[], Result]) -> Result | None:
+    """The result; or None, and one more reason why a run would stop."""
+    try:
+        return function()
+    except YibuError as error:
+        refusals.append(error)
+        return None
+
+
+def _lengths(train: Sequence[Example], limit: int, context: int, policy: TooLong) -> Lengths:
+    lengths = sorted(len(example.ids) for example in train)
+    low, high = lengths[0], lengths[-1]
+    width = max(1, math.ceil((high - low + 1) / NUM_BINS))
+    bins = [(begin, begin + width - 1) for begin in range(low, high + 1, width)]
+    return Lengths(
+        count=len(lengths),
+        p50=_quantile(lengths, 0.5),
+        p90=_quantile(lengths, 0.9),
+        p99=_quantile(lengths, 0.99),
+        max=high,
+        tokens=sum(lengths),
+        targets=sum(example.num_targets for example in train),
+        limit=limit,
+        context=context,
+        policy=policy,
+        too_long=tuple(example.name for example in train if len(example.ids) > limit),
+        histogram=tuple((begin, end, sum(begin <= length <= end for length in lengths)) for begin, end in bins),
+    )
+
+
+def _quantile(ordered: Sequence[int], share: float) -> int:
+    """The smallest length that at least this share of the rows does not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _course(
+    train: Sequence[Example],
+    valid: Sequence[Example],
+    sizes: Sizes,
+    settings: TrainSettings,
+    largest: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Course:
+    rows_per_step = settings.batch * settings.accumulate
+    an_epoch = math.ceil(len(train) / rows_per_step)
+    steps = min(an_epoch * settings.epochs, settings.max_steps or an_epoch * settings.epochs)
+    every = settings.evaluate_every or min(an_epoch, steps)
+    validations = math.ceil(steps / every) if valid else 0
+    warmup = math.ceil(0.06 * steps) if settings.warmup_steps is None else settings.warmup_steps
+    tokens, targets = (sum(len(e.ids) for e in train), sum(e.num_targets for e in train))
+    passes = steps / an_epoch
+    rate = matmul_rate(device, dtype, max(1, min(largest, round(settings.batch * tokens / len(train)))), sizes)
+    speed = EFFICIENCY * rate
+    once = forward_flops(sizes, sum(len(e.ids) for e in valid), sum(e.num_targets for e in valid))
+    return Course(
+        steps=steps,
+        rows_per_step=rows_per_step,
+        warmup_steps=warmup,
+        validations=validations,
+        train_seconds=passes * training_flops(sizes, tokens, targets, settings.recompute) / speed,
+        valid_seconds=validations * once / speed,
+        matmul_gflops=rate / 1e9,
+        efficiency=EFFICIENCY,
+    )

@@ -1,0 +1,185 @@
+"""From artifacts to an adapter: render, prove, train, save."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from yibu import adapters, tasks
+from yibu.core.errors import DataError
+from yibu.core.log import get
+from yibu.core.record import Row, read_rows
+from yibu.core.store import Artifact, Work
+from yibu.model.assemble import Assembled, for_training, packing_is_exact
+from yibu.model.packing import causal_model
+from yibu.model.render import Example, Renderer
+from yibu.train import TRACKERS, Config
+from yibu.train.batches import Fitted, fit_lengths
+from yibu.train.loop import Progress, Setting, fit
+
+log = get("train")
+PREVIEW = 5
+
+
+def run(config: Config, work: Work, data: Artifact) -> None:
+    """The body of the stage `yibu.train.train`."""
+    settings = config.train
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    labels = data.read_json("summary.json")["labels"]
+    task = tasks.build(config.task, labels)
+    base = for_training(Path(config.base.path), config.adapter, settings.device, settings.dtype, settings.recompute)
+    assert base.plan is not None
+    work.write_json("plan.json", base.plan.table())
+
+    wanted = None if settings.max_length == "auto" else settings.max_length
+    context = context_length(base.model)
+    train = fit_lengths(render(task, base.renderer, data.file("train.jsonl")), wanted, context, settings.too_long)
+    valid_examples = render(task, base.renderer, data.file("valid.jsonl"))
+    valid = (
+        fit_lengths(valid_examples, train.max_length, context, "drop").examples if valid_examples else []
+    )
+    check_stops(train.examples, base.renderer)
+    work.write_json("preview.json", [base.renderer.pieces(example) for example in train.examples[:PREVIEW]])
+    packed = packing_is_exact(base, sorted(train.examples, key=lambda e: len(e.ids))[:4])
+
+    trainable = {name: p for name, p in base.model.named_parameters() if p.requires_grad}
+    classes = {name: base.plan.role_of(name) for name in trainable}
+    log.info(
+        "training %s of %s parameters (%.2f %%) on %d rows, %s on %s",
+        f"{sum(p.numel() for p in trainable.values()):,}",
+        f"{total_parameters(base.model):,}",
+        100 * trainable_ratio(base.model),
+        len(train.examples),
+        str(base.dtype).removeprefix("torch."),
+        base.device,
+    )
+    trackers = [
+        TRACKERS.load(name).Tracker(work.path.name, config.as_config(), work.path.parent.parent)
+        for name in settings.trackers
+    ]
+
+    def listen(step: int, values: Any) -> None:
+        for tracker in trackers:
+            tracker.log(values, step)
+
+    best, progress = fit(
+        base.model,
+        trainable,
+        train.examples,
+        valid,
+        settings,
+        Setting(base.device, base.dtype, packed),
+        work.path / "history.jsonl",
+        work.scratch / "checkpoints",
+        classes,
+        fingerprint(base, settings.pack_tokens, packed),
+        listen,
+    )
+    for tracker in trackers:
+        tracker.close()
+    with torch.no_grad():
+        for name, parameter in trainable.items():
+            parameter.copy_(best[name])
+    adapters.FAMILY.load(config.adapter.kind).save(  # type: ignore[attr-defined]
+        base.model, work.file("adapter/adapter_config.json").parent, config.base.name
+    )
+    base.renderer.tokenizer.save_pretrained(work.path / "adapter")
+    work.write_json("summary.json", summary(config, base, train, progress, packed, labels))
+
+
+def render(task: Any, renderer: Renderer, path: Path) -> list[Example]:
+    """Every row of a split as token ids and loss mask."""
+    return [_render_row(task, renderer, row) for row in read_rows(path)]
+
+
+def _render_row(task: Any, renderer: Renderer, row: Row) -> Example:
+    return renderer.example(task.messages(row), task.target(row), row.id)
+
+
+def check_stops(examples: Sequence[Example], renderer: Renderer) -> None:
+    """Every whole target must end in a trained stop token; parts of a split target but the last have none.
+
+    Raises:
+        DataError: rows that would teach the model not to stop.
+    """
+    stops = set(renderer.stop_ids)
+    whole = [example for example in examples if "#" not in example.name]
+    without = [example.name for example in whole if not (example.trained[-1] and example.ids[-1] in stops)]
+    if without:
+        raise DataError(
+            f"{len(without)} of {len(whole)} rows do not end in a trained stop token.", got=without[:5],
+            do="report the chat template of this base",
+        )
+
+
+def context_length(model: Any) -> int:
+    """Longest sequence the architecture was made for, in tokens."""
+    return int(causal_model(model).config.get_text_config().max_position_embeddings)
+
+
+def total_parameters(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def trainable_ratio(model: Any) -> float:
+    """Share of trained parameters in all parameters, the adapter included."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad) / total_parameters(model)
+
+
+def fingerprint(base: Assembled, pack_tokens: int, packed: bool) -> dict[str, Any]:
+    """What must be equal for a resumed run to end in the same bits, besides what the artifact's id already covers."""
+    return {
+        "threads": torch.get_num_threads(),
+        "device": str(base.device),
+        "device_name": torch.cuda.get_device_name(base.device) if base.device.type == "cuda" else platform.machine(),
+        "torch": torch.__version__,
+        "pack_tokens": pack_tokens,
+        "packed": packed,
+    }
+
+
+def summary(
+    config: Config, base: Assembled, train: Fitted, progress: Progress, packed: bool, labels: list[str] | None
+) -> dict[str, Any]:
+    """``summary.json`` of the model artifact."""
+    lengths = torch.tensor(train.lengths, dtype=torch.float32)
+    return {
+        "base": config.base.name,
+        "base_digest": config.base.digest,
+        "architecture": base.facts.name,
+        "task": config.task.as_config(),
+        "adapter": config.adapter.as_config(),
+        "labels": labels,
+        "steps": progress.step,
+        "epochs": config.train.epochs,
+        "best_step": progress.best_step,
+        "best_valid_loss": progress.best_loss if progress.best_loss < float("inf") else None,
+        "stopped_early": progress.stopped_early,
+        "trainable_parameters": sum(p.numel() for p in base.model.parameters() if p.requires_grad),
+        "total_parameters": total_parameters(base.model),
+        "trainable_ratio": trainable_ratio(base.model),
+        "gradient_check": progress.gradients,
+        "seconds": round(progress.seconds, 2),
+        "tokens": progress.tokens,
+        "target_tokens": progress.target_tokens,
+        "tokens_per_second": round(progress.tokens / max(progress.seconds, 1e-9), 1),
+        "lengths": {
+            **{f"p{q}": int(torch.quantile(lengths, q / 100)) for q in (50, 90, 99)},
+            "max": int(lengths.max()),
+            "max_length": train.max_length,
+            "dropped": len(train.dropped),
+            "split": len(train.split),
+            "histogram": [int(length) for length in train.lengths],
+        },
+        "stop_token": base.renderer.stop_token,
+        "packed": packed,
+        "device": str(base.device),
+        "dtype": str(base.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+    }
