@@ -164,3 +164,63 @@ def tiny_base(folder: Path, architecture: str = "llama", seed: int = 0, **change
 def tiny_ids(num_rows: int = 2, length: int = 24, seed: int = 0) -> torch.Tensor:
     """Token ids ``[num_rows, length]`` without special tokens."""
     return torch.randint(5, VOCABULARY, (num_rows, length), generator=torch.Generator().manual_seed(seed))
+
+
+def tiny_gguf(path: Path) -> Path:
+    """A Llama with random Q4_1 weights as one GGUF file, with tokenizer and template."""
+    import json
+
+    import gguf
+    import numpy as np
+
+    config = tiny_config("llama")
+    width, layers, heads, kv_heads = config.hidden_size, config.num_hidden_layers, 4, config.num_key_value_heads
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("tiny")
+    writer.add_context_length(MAX_LENGTH)
+    writer.add_embedding_length(width)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(kv_heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(VOCABULARY)
+
+    tokenizer = tiny_tokenizer()
+    bpe = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(sorted(bpe["vocab"], key=bpe["vocab"].get))
+    special, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+    writer.add_token_types([special if index <= EOS else normal for index in range(len(bpe["vocab"]))])
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in bpe["merges"]])
+    writer.add_bos_token_id(BOS)
+    writer.add_eos_token_id(EOS)
+    writer.add_pad_token_id(PAD)
+    writer.add_chat_template(TEMPLATE)
+
+    random = np.random.default_rng(0)
+    head = width // heads
+    shapes = {"token_embd": (VOCABULARY, width)}
+    for layer in range(layers):
+        shapes |= {
+            f"blk.{layer}.attn_q": (width, width),
+            f"blk.{layer}.attn_k": (kv_heads * head, width),
+            f"blk.{layer}.attn_v": (kv_heads * head, width),
+            f"blk.{layer}.attn_output": (width, width),
+            f"blk.{layer}.ffn_gate": (config.intermediate_size, width),
+            f"blk.{layer}.ffn_up": (config.intermediate_size, width),
+            f"blk.{layer}.ffn_down": (width, config.intermediate_size),
+        }
+    kind = gguf.GGMLQuantizationType.Q4_1
+    for name, shape in shapes.items():
+        values = random.normal(scale=0.1, size=shape).astype(np.float32)
+        writer.add_tensor(f"{name}.weight", gguf.quants.quantize(values, kind), raw_dtype=kind)
+    for name in ["output_norm", *(f"blk.{n}.{norm}_norm" for n in range(layers) for norm in ("attn", "ffn"))]:
+        writer.add_tensor(f"{name}.weight", np.ones(width, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

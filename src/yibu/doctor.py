@@ -113,7 +113,9 @@ def examine(store: Path) -> Findings:
     gpu_facts, gpu_hints = _accelerator()
     outside = [library for library in (*core, *_all(extras)) if library.state == "outside"]
     problems += [f"{item.name} {item.found} is outside the tested bounds {item.wanted}" for item in outside]
-    problems += [f"{item.name} is missing: pip install --force-reinstall yibu" for item in core if item.state == "missing"]
+    problems += [
+        f"{item.name} is missing: pip install --force-reinstall yibu" for item in core if item.state == "missing"
+    ]
     if not next((extra.complete for extra in extras if extra.name == "train"), True):
         hints.append('to train or to chat: pip install "torch==2.13.0", then pip install "yibu[train]"')
     bases = {name: version for name in PACKAGED_BASES if (version := _installed(name)) is not None}
@@ -180,7 +182,9 @@ def _machine(store: Path) -> tuple[dict[str, str], list[str], list[str]]:
     }
     problems, hints = [], []
     if available < ENOUGH_MEMORY:
-        problems.append(f"only {available / 1e9:.1f} GB of memory are free; the smallest base needs about 3 GB to train")
+        problems.append(
+            f"only {available / 1e9:.1f} GB of memory are free; the smallest base needs about 3 GB to train"
+        )
     if free < ENOUGH_DISK:
         hints.append(f"only {free / 1e9:.1f} GB are free for the store; YIBU_STORE can point to a larger disk")
     if os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE":

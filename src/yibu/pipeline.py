@@ -25,7 +25,7 @@ class Recipe(Settings):
 
     name: str = Field(description="names the refs of this recipe in the store: <name>/data, <name>/model, <name>/report")
     base: str = Field(DEFAULT_BASE, description="hub id | local folder | .gguf file | packaged:<name>")
-    task: Annotated[Settings | None, PlugSettings("yibu.tasks", default="generate")] = Field(
+    task: Annotated[Settings, PlugSettings("yibu.tasks", default="generate")] | None = Field(
         None, description="what is asked and answered; default: by the shape of the rows"
     )
     data: DataSettings

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import logging
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +79,44 @@ def messages(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(logging.getLogger("yibu"), "propagate", True)
     caplog.set_level(logging.INFO, logger="yibu")
     return caplog
+
+
+class Packages:
+    """A folder on ``sys.path`` for packages and distributions that a test makes up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def family(self, name: str, requires: tuple[str, ...] = ("Settings",), **plugs: str) -> str:
+        """A family of plugs; each plug is the source text of its file."""
+        source = f"from yibu.core.plugs import Family\nFAMILY = Family(__name__, requires={requires!r})\n"
+        self.module(f"{name}/__init__", source)
+        for plug, text in plugs.items():
+            self.module(f"{name}/{plug}", text)
+        return name
+
+    def module(self, name: str, text: str) -> None:
+        path = self.folder / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        importlib.invalidate_caches()
+
+    def distribution(self, name: str, entry_points: str) -> None:
+        """An installed distribution with these entry points."""
+        folder = self.folder / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(entry_points)
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Packages]:
+    before = set(sys.modules)
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    yield Packages(folder)
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is not None and Path(file).is_relative_to(folder):
+            del sys.modules[name]

@@ -9,7 +9,7 @@ from tiny import tiny_ids, tiny_model
 
 from yibu.model import attention
 from yibu.model.loss import head_loss
-from yibu.model.packing import example_losses, make_pack, pack_loss, split_by_tokens
+from yibu.model.packing import common_prefix, example_losses, make_pack, pack_loss, split_by_tokens
 from yibu.model.render import Example
 
 PACKABLE = ("llama", "qwen2", "gemma3", "deepseek_v2", "deepseek_v3")
@@ -40,6 +40,45 @@ def test_a_pack_gives_the_losses_of_its_rows_and_those_of_transformers(architect
     alone = torch.cat([example_losses(model, make_pack([row])) for row in rows])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(together, expected, rtol=1e-5, atol=1e-4)
+
+
+def shared_rows(prefix: int) -> list[Example]:
+    """Rows that begin alike; the first target of one stands right behind the common beginning."""
+    start = example(prefix, prefix, 99).ids
+    rows = [example(length, first, seed) for seed, (length, first) in enumerate([(20, 7), (6, 0), (31, 30)])]
+    return [Example(start + row.ids, (False,) * prefix + row.trained, row.name) for row in rows]
+
+
+@pytest.mark.parametrize("architecture", PACKABLE)
+def test_a_common_beginning_is_computed_once_and_changes_no_loss(architecture: str) -> None:
+    model = tiny_model(architecture)
+    rows = shared_rows(11)
+    assert common_prefix(rows) == 11
+    with torch.no_grad():
+        expected = torch.stack([own_loss(model, row) for row in rows])
+    model.set_attn_implementation(attention.NAME)
+    pack = make_pack(rows, prefix=11)
+    assert pack.num_tokens == 11 + 20 + 6 + 31
+    torch.testing.assert_close(example_losses(model, pack), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_common_beginning_changes_no_gradient() -> None:
+    rows = shared_rows(11)
+    gradients = []
+    for prefix in (0, 5, 11):
+        model = tiny_model("llama")
+        model.set_attn_implementation(attention.NAME)
+        pack_loss(model, make_pack(rows, prefix)).backward()
+        gradients.append(model.model.layers[0].mlp.up_proj.weight.grad)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(gradients[2], gradients[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_common_beginning_ends_before_targets_and_before_the_end_of_a_row() -> None:
+    row = example(10, 6, 1)
+    assert common_prefix([row, row]) == 6
+    assert common_prefix([row, Example(row.ids[:4], (False, False, False, True))]) == 3
+    assert common_prefix([example(10, 6, 1), example(10, 6, 2)]) == 0
 
 
 def test_a_neighbour_cannot_be_seen() -> None:

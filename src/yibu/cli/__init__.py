@@ -9,18 +9,14 @@ import re
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.text import Text
 
-from yibu.cli.session import Session, session
-
-if TYPE_CHECKING:
-    from yibu.core.store import Artifact, Store
+from yibu.cli.session import session
 
 app = typer.Typer(
     name="yibu",
@@ -85,7 +81,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _yibu(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
+    ] = False,
 ) -> None:
     """Options that stand before the verb."""
 
@@ -104,7 +102,9 @@ def run(
 ) -> None:
     """From raw rows to a tuned, measured model. What is done is not done again."""
     with session(json_lines, verbose) as here:
-        _build(here, recipe, overrides, lang, store, last="report")
+        from yibu.cli.make import build
+
+        build(here, recipe, overrides or (), lang, store, last="report")
 
 
 @app.command(rich_help_panel=MAKE)
@@ -134,7 +134,8 @@ def check(
         config = Config(base=base, task=pipeline.task_of(data), adapter=wanted.adapter, train=wanted.train)
         found = foresee(config, data)
         command = shlex.join(["yibu", "run", str(recipe), *(overrides or ())])
-        here.tell("outlook", outlook_view(found, wanted.name, command), **found.as_dict())
+        view = outlook_view(found, wanted.name, command, colour=here.out.color_system is not None)
+        here.tell("outlook", view, **found.as_dict())
         if found.refusals:
             raise typer.Exit(2)
 
@@ -149,7 +150,9 @@ def prepare(
 ) -> None:
     """Read, clean, deduplicate and split the rows, and stop."""
     with session(json_lines, verbose) as here:
-        _build(here, recipe, overrides, None, store, last="data")
+        from yibu.cli.make import build
+
+        build(here, recipe, overrides or (), None, store, last="data")
 
 
 @app.command(rich_help_panel=MAKE)
@@ -162,7 +165,9 @@ def train(
 ) -> None:
     """Prepare, train the adapter, and stop."""
     with session(json_lines, verbose) as here:
-        _build(here, recipe, overrides, None, store, last="model")
+        from yibu.cli.make import build
+
+        build(here, recipe, overrides or (), None, store, last="model")
 
 
 @app.command(rich_help_panel=MAKE)
@@ -176,58 +181,9 @@ def evaluate(
 ) -> None:
     """Prepare, train, measure on the untouched test split, and stop."""
     with session(json_lines, verbose) as here:
-        _build(here, recipe, overrides, lang, store, last="report")
+        from yibu.cli.make import build
 
-
-def _build(
-    here: Session,
-    source: Path,
-    overrides: Sequence[str] | None,
-    lang: str | None,
-    root: Path | None,
-    last: Literal["data", "model", "report"],
-) -> None:
-    """Make the chain up to one part, and say what was made."""
-    from yibu import pipeline
-    from yibu.cli.history import duration
-    from yibu.core.store import Store
-
-    began = time.monotonic()
-    recipe = pipeline.load(source, [*(overrides or ()), *([f"evaluate.lang={lang}"] if lang else ())])
-    store = Store(root)
-    known = {artifact.id for artifact in store.artifacts()}
-    parts: dict[str, Artifact] = {"data": pipeline.make_data(recipe, store)}
-    if last != "data":
-        parts["model"] = pipeline.make_model(recipe, store, parts["data"])
-    if last == "report":
-        parts["report"] = pipeline.make_report(recipe, store, parts["data"], parts["model"])
-    made = [name for name, artifact in parts.items() if artifact.id not in known]
-    seconds = time.monotonic() - began
-
-    if last == "report":
-        _tell_results(here, recipe.name, parts["report"])
-        _tell_path(here, "Report", parts["report"].file("report.html"))
-    else:
-        _tell_path(here, last.capitalize(), parts[last].path)
-    ids = {name: artifact.id for name, artifact in parts.items()}
-    took = f"Made {', '.join(made)} in" if made else "Everything was done before, so nothing was done again:"
-    here.tell("done", Text(f"{took} {duration(seconds)}."), name=recipe.name, made=made, seconds=round(seconds, 3), **ids)
-    where = f" --store {root}" if root is not None else ""
-    following = {"data": f"train {source}", "model": f"evaluate {source}", "report": f"chat {recipe.name}"}[last]
-    here.say(Text.assemble(("Next: ", "bold"), f"yibu {following}{where}"))
-
-
-def _tell_results(here: Session, name: str, report: Artifact) -> None:
-    from yibu.cli.results import results_view
-
-    metrics, config = report.read_json("metrics.json"), report.manifest.config
-    view = results_view(metrics, name, str(config["base"]), language_of(report))
-    here.tell("results", view, **metrics)
-
-
-def _tell_path(here: Session, what: str, path: Path) -> None:
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    here.tell(what.lower(), Text.assemble((f"{what}: ", "bold"), str(shown)), path=str(path))
+        build(here, recipe, overrides or (), lang, store, last="report")
 
 
 # --- verbs that use a model -------------------------------------------------------------------------------------------
@@ -246,6 +202,7 @@ def chat(
     """Talk to a tuned model; or answer each line of a pipe: echo "text" | yibu chat NAME"""
     with session(json_lines, verbose) as here:
         from yibu.chat import chat as talk
+        from yibu.cli.find import find
         from yibu.core.store import Store
 
         shelf = Store(store)
@@ -264,38 +221,25 @@ def report(
 ) -> None:
     """Print the path of a report; with --lang, render it in the other language first."""
     with session(json_lines, verbose) as here:
+        from yibu.cli.find import find, in_language, language_of
         from yibu.core.errors import InputError
         from yibu.core.store import Store
 
         shelf = Store(store)
         found = find(shelf, name, "report")
-        if lang is not None and lang != language_of(found):
-            found = _render_again(found, shelf, lang)
+        if lang is not None:
+            found = in_language(found, shelf, lang)
         path = found.file("report.html")
         if out is not None:
             if out.is_dir() or not out.absolute().parent.is_dir():
-                raise InputError("The report cannot be written there.", got=out, allowed="a file in a folder that exists")
+                raise InputError(
+                    "The report cannot be written there.", got=out, allowed="a file in a folder that exists"
+                )
             shutil.copyfile(path, out)
             path = out.absolute()
-        here.tell("report", Text(str(path)), id=found.id, path=str(path), lang=lang or language_of(found))
+        here.tell("report", Text(str(path)), id=found.id, path=str(path), lang=language_of(found))
         if open_it:
             typer.launch(str(path))
-
-
-def _render_again(report: Artifact, store: Store, lang: str) -> Artifact:
-    """The report in another language: the same stage, the same inputs, one other setting."""
-    from yibu.core.recipe import apply_overrides, parse
-    from yibu.evaluate import ReportConfig
-    from yibu.evaluate import evaluate as stage
-
-    config = parse(ReportConfig, apply_overrides(report.manifest.config, [f"evaluate.lang={lang}"]))
-    return store.run(stage, config, **{name: store.get(id) for name, id in report.manifest.inputs.items()})
-
-
-def language_of(report: Artifact) -> str:
-    """Language that a report is written in: as set, else that of its rows."""
-    wanted = str(report.manifest.config["evaluate"]["lang"])
-    return str(report.read_json("metrics.json")["language"]) if wanted == "auto" else wanted
 
 
 # --- verbs that look --------------------------------------------------------------------------------------------------
@@ -374,36 +318,3 @@ def schema(out: Out = None, json_lines: Json = False, verbose: Verbose = False) 
         else:
             write_atomically(out, text + "\n")
             here.tell("schema", Text(str(out)), path=str(out))
-
-
-def find(store: Store, name: str | None, part: str) -> Artifact:
-    """The artifact that a person means: a recipe's newest part, or anything that the store knows by this name.
-
-    Args:
-        store: where to look.
-        name: a recipe's name or file, a ref, an id or its beginning; None where there is only one recipe.
-        part: ``data``, ``model`` or ``report``.
-
-    Raises:
-        StoreError: nothing has this name, or it is no such part.
-    """
-    from yibu.core.errors import StoreError
-
-    refs = store.refs()
-    choices = sorted(ref.removesuffix(f"/{part}") for ref in refs if ref.endswith(f"/{part}"))
-    if name is None:
-        if len(choices) != 1:
-            what = f"There is no {part} in the store yet." if not choices else f"Which {part}?"
-            do = "yibu run recipe.yaml" if not choices else None
-            raise StoreError(what, got=store.root, allowed=choices or None, do=do)
-        name = choices[0]
-    if name.endswith((".yaml", ".yml")):
-        from yibu import pipeline
-
-        name = pipeline.load(Path(name)).name
-    ref = f"{name}/{part}"
-    found = store.get(ref if ref in refs else name)
-    stage = {"data": "prepare", "model": "train", "report": "evaluate"}[part]
-    if found.manifest.stage != stage:
-        raise StoreError(f"This is not a {part}.", got=found.id, allowed=choices)
-    return found

@@ -18,12 +18,14 @@ def ledger_view(entries: Sequence[Entry]) -> RenderableType:
     """Every move of every ref, the oldest first."""
     if not entries:
         return Text("No ref has been moved yet.", style="dim")
-    table = _table("", "when", "who", "ref", "from", "to", "why")
+    table = _table("", "when", "who", "ref", "names", "before", "why")
     table.columns[0].justify = "right"
+    for place in (1, 3, 4):
+        table.columns[place].no_wrap = True
     for entry in entries:
-        when = entry.time[:19].replace("T", " ")
-        before = Text(entry.before or "–", style="dim")
-        table.add_row(str(entry.seq), when, entry.actor, Text(entry.ref, style="bold"), before, entry.after, entry.why)
+        before = Text("–" if entry.before is None else entry.before.rpartition("-")[2][:6], style="dim")
+        ref = Text(entry.ref, style="bold")
+        table.add_row(str(entry.seq), _minute(entry.time), entry.actor, ref, entry.after, before, entry.why)
     return table
 
 
@@ -32,15 +34,17 @@ def store_view(store: Store, artifacts: Sequence[Artifact]) -> RenderableType:
     if not artifacts:
         return Text(f"The store {store.root} is empty.", style="dim")
     refs = _table("ref", "artifact")
+    refs.columns[1].no_wrap = True
     for name, id in sorted(store.refs().items()):
         refs.add_row(Text(name, style="bold"), id)
     table = _table("artifact", "made", "took", "size", "from")
+    table.columns[0].no_wrap = True
     table.columns[2].justify = table.columns[3].justify = "right"
     for artifact in artifacts:
         manifest = artifact.manifest
-        took, made_from = duration(manifest.seconds), "\n".join(manifest.inputs.values())
-        made = manifest.started[:19].replace("T", " ")
-        table.add_row(Text(artifact.id, style="bold"), made, took, size(_bytes(artifact)), Text(made_from, style="dim"))
+        made_from = Text(", ".join(id.rpartition("-")[0] for id in manifest.inputs.values()), style="dim")
+        took, large = duration(manifest.seconds), size(_bytes(artifact))
+        table.add_row(Text(artifact.id, style="bold"), _minute(manifest.started), took, large, made_from)
     return Group(refs, table)
 
 
@@ -53,7 +57,7 @@ def artifact_view(store: Store, artifact: Artifact, refs: Sequence[str]) -> Rend
     facts.add_row("artifact", Text(artifact.id, style="bold"))
     facts.add_row("refs", ", ".join(refs) or "none")
     facts.add_row("path", str(artifact.path))
-    facts.add_row("made", f"{manifest.started[:19].replace('T', ' ')} UTC, in {duration(manifest.seconds)}")
+    facts.add_row("made", f"{_minute(manifest.started)} UTC, in {duration(manifest.seconds)}")
     facts.add_row("on", manifest.platform)
     facts.add_row("with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items()))
     for key, value in {**manifest.notes, **manifest.external}.items():
@@ -105,10 +109,15 @@ def _grow(tree: Tree, table: Mapping[str, Any]) -> None:
 
 
 def _table(*names: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in names:
         table.add_column(name, overflow="fold")
     return table
+
+
+def _minute(time: str) -> str:
+    """``2026-11-24T05:16:39.123+00:00`` as ``2026-11-24 05:16``."""
+    return time[:16].replace("T", " ")
 
 
 def _bytes(artifact: Artifact) -> int:

@@ -18,23 +18,25 @@ if TYPE_CHECKING:
     from yibu.train.check import Lengths, Outlook
 
 _STYLES = {"prompt": "", "special": "magenta", "target": "black on green", "stop": "bold white on blue"}
+_MARKS = {"target": ("⟦", "⟧"), "stop": ("⟦", "⟧")}  # where there are no colours
 _BAR = 32
 _MOST_CLASSES = 30
 _EXCERPT = 600  # characters of one piece that are shown
 _MOST_NAMES = 8
 
 
-def outlook_view(found: Outlook, name: str, command: str) -> RenderableType:
+def outlook_view(found: Outlook, name: str, command: str, colour: bool) -> RenderableType:
     """The whole view.
 
     Args:
         name: of the recipe.
         command: what to type next.
+        colour: whether the console has colours; without them marks show what is trained.
     """
     parts: list[RenderableType] = [Text(f"{name} · {found.base}", style="bold"), *_rows(found.rows)]
     if found.lengths is not None:
         parts += _lengths(found.lengths)
-    parts += [*_previews(found), *_plan(found), *_cost(found)]
+    parts += [*_previews(found, colour), *_plan(found), *_cost(found)]
     if found.refusals:
         told = Text("\n\n".join(error.render() for error in found.refusals), style="red")
         parts.append(Panel(told, title="A run would be refused", border_style="bold red", title_align="left"))
@@ -101,9 +103,9 @@ def _lengths(lengths: Lengths) -> list[RenderableType]:
     bars.add_column()
     bars.add_column(justify="right")
     most = max(count for _, _, count in lengths.histogram)
-    for begin, end, count in lengths.histogram:
-        bar = "█" * max(1 if count else 0, round(_BAR * count / most))
-        bars.add_row(f"{begin:,}–{end:,}", Text(bar, style="red" if begin > lengths.limit else "cyan"), f"{count:,}")
+    for begin, end, rows in lengths.histogram:
+        bar = "█" * max(1 if rows else 0, round(_BAR * rows / most))
+        bars.add_row(f"{begin:,}–{end:,}", Text(bar, style="red" if begin > lengths.limit else "cyan"), f"{rows:,}")
     parts: list[RenderableType] = [_title("Tokens of a train row"), line, Padding(bars, (1, 0, 0, 2))]
     if lengths.too_long:
         names = ", ".join(lengths.too_long[:_MOST_NAMES]) + (" …" if len(lengths.too_long) > _MOST_NAMES else "")
@@ -113,20 +115,20 @@ def _lengths(lengths: Lengths) -> list[RenderableType]:
     return parts
 
 
-def _previews(found: Outlook) -> list[RenderableType]:
+def _previews(found: Outlook, colour: bool) -> list[RenderableType]:
     legend = Text("prompt  ")
     for kind, words in (("special", "special token"), ("target", "trained target"), ("stop", "trained end of turn")):
-        legend.append(words, style=_STYLES[kind]).append("  ")
+        legend.append_text(_piece(words, kind, colour)).append("  ")
     parts: list[RenderableType] = [_title("Rows as they are trained"), legend]
     for row in found.previews:
         text = Text()
         for piece, kind in row:
-            shown = piece.replace("\n", "⏎") if kind in ("special", "stop") else piece
-            if len(shown) > _EXCERPT:
-                left_out = f" […{len(shown) - _EXCERPT:,} characters…] "
-                text.append(shown[: _EXCERPT // 2], style=_STYLES[kind]).append(left_out, style="dim italic")
-                shown = shown[-_EXCERPT // 2 :]
-            text.append(shown, style=_STYLES[kind])
+            shown = piece
+            if len(piece) > _EXCERPT:
+                left_out = f" […{len(piece) - _EXCERPT:,} characters…] "
+                text.append_text(_piece(piece[: _EXCERPT // 2], kind, colour)).append(left_out, style="dim italic")
+                shown = piece[-_EXCERPT // 2 :]
+            text.append_text(_piece(shown, kind, colour))
         parts.append(Panel(text, border_style="dim", box=box.ROUNDED))
     count = found.lengths.count if found.lengths is not None else 0
     share = found.stops_trained / count if count else 0.0
@@ -134,12 +136,20 @@ def _previews(found: Outlook) -> list[RenderableType]:
     parts.append(
         Text.assemble(
             "End of turn ",
-            (found.stop_token, _STYLES["stop"]),
-            (f" is trained in {found.stops_trained:,} of {count:,} rows ({share:.0%})", "" if share == 1 else "bold red"),
+            _piece(found.stop_token, "stop", colour),
+            (
+                f" is trained in {found.stops_trained:,} of {count:,} rows ({share:.0%})",
+                "" if share == 1 else "bold red",
+            ),
             f"; {template}",
         )
     )
     return parts
+
+
+def _piece(text: str, kind: str, colour: bool) -> Text:
+    before, after = ("", "") if colour else _MARKS.get(kind, ("", ""))
+    return Text(f"{before}{text}{after}", style=_STYLES[kind])
 
 
 def _plan(found: Outlook) -> list[RenderableType]:
@@ -179,7 +189,8 @@ def _cost(found: Outlook) -> list[RenderableType]:
             parts.append(Text(hint, style="red"))
     if course is not None:
         steps = f"{course.steps:,} steps of {course.rows_per_step} rows, {course.warmup_steps} of warm-up"
-        parts.append(Text(f"{steps}, {course.validations} validations"))
+        plural = "" if course.validations == 1 else "s"
+        parts.append(Text(f"{steps}, {course.validations} validation{plural}"))
         parts.append(
             Text.assemble(
                 "about ",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,14 +52,11 @@ def session(json_lines: bool, verbose: bool) -> Iterator[Session]:
 
     Exit codes: 0 done, 1 failed, 2 wrong input, 3 a gate refused, 130 Ctrl-C.
     """
-    if not verbose:
-        # Read when transformers is imported. Its warnings speak to programmers; what a user must know, yibu says.
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     progress.use_json(json_lines)
     try:
         log.configure(verbose, json_lines)
-        yield Session(json_lines)
+        with _quiet_libraries(verbose):
+            yield Session(json_lines)
     except typer.Exit:
         raise
     except YibuError as error:
@@ -78,6 +76,20 @@ def session(json_lines: bool, verbose: bool) -> Iterator[Session]:
             "           (look through it before you share it: it may quote your data)"
         )
         _refuse(message, 1, verbose, error=name, what=f"unexpected error in {place}")
+
+
+@contextmanager
+def _quiet_libraries(verbose: bool) -> Iterator[None]:
+    """Warnings of libraries speak to programmers; what a user must know, yibu says itself."""
+    if verbose:
+        yield
+        return
+    for variable, value in (("TRANSFORMERS_VERBOSITY", "error"), ("HF_HUB_DISABLE_PROGRESS_BARS", "1")):
+        os.environ.setdefault(variable, value)  # read when the libraries are imported
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def _refuse(message: str, code: int, verbose: bool, **values: object) -> NoReturn:

@@ -131,7 +131,7 @@ def _cpu_flags() -> set[str]:
     return set()
 
 
-def packing_is_exact(assembled: Assembled, examples: list[Example]) -> bool:
+def packing_is_exact(assembled: Assembled, examples: list[Example], prefix: int) -> bool:
     """Whether a pack gives the losses of its rows alone, and both those of the model's own forward pass.
 
     Asked at every start on a few of the user's own rows: a neighbour that can be seen, or a head that does more than a
@@ -156,7 +156,7 @@ def packing_is_exact(assembled: Assembled, examples: list[Example]) -> bool:
         )
     if not assembled.packed:
         return False
-    together = example_losses(assembled.model, make_pack(examples).to(assembled.device))
+    together = example_losses(assembled.model, make_pack(examples, prefix).to(assembled.device))
     if torch.allclose(together, alone, rtol=tolerance, atol=tolerance):
         return True
     log.warning(

@@ -37,7 +37,8 @@ def packed_attention(
     Args:
         query_BHTD, key_BHTD, value_BHTD: keys and values may have fewer heads (grouped-query attention).
         attention_mask: boolean ``[B, 1, T, T]`` (True = may attend), for trees of answers; None for a pack.
-        cu_seq_lens_q: ``[num_sequences + 1]``, borders of the sequences, from 0 to T; None is one sequence.
+        cu_seq_lens_q: ``[num_sequences + 1]``, borders of the sequences up to T; None is one sequence. Tokens before
+            the first border are a beginning that all sequences have in common and attend to.
         sliding_window: tokens that a token may look back, itself included.
 
     Returns:
@@ -55,15 +56,19 @@ def packed_attention(
         query_BHTD, key_BHTD, value_BHTD = query_BHTD.float(), key_BHTD.float(), value_BHTD.float()
     grouped = query_BHTD.shape[1] != key_BHTD.shape[1]
 
-    def attend(begin: int, end: int) -> Tensor:
-        length = end - begin
+    def attend(begin: int, end: int, prefix: int = 0) -> Tensor:
+        keys, values = key_BHTD[:, :, begin:end], value_BHTD[:, :, begin:end]
         mask = attention_mask
-        if mask is None and sliding_window is not None and length > sliding_window:
-            mask = _band(length, sliding_window, query_BHTD.device)
+        if prefix:
+            keys = torch.cat([key_BHTD[:, :, :prefix], keys], dim=2)
+            values = torch.cat([value_BHTD[:, :, :prefix], values], dim=2)
+        windowed = sliding_window is not None and prefix + end - begin > sliding_window
+        if mask is None and (prefix or windowed):
+            mask = _causal(end - begin, prefix, sliding_window if windowed else None, query_BHTD.device)
         return F.scaled_dot_product_attention(
             query_BHTD[:, :, begin:end],
-            key_BHTD[:, :, begin:end],
-            value_BHTD[:, :, begin:end],
+            keys,
+            values,
             attn_mask=mask,
             dropout_p=dropout,
             is_causal=mask is None,
@@ -72,14 +77,18 @@ def packed_attention(
         )
 
     borders = [0, query_BHTD.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
-    parts = [attend(begin, end) for begin, end in zip(borders[:-1], borders[1:], strict=True)]
+    prefix = borders[0]
+    parts = [attend(0, prefix)] if prefix else []
+    parts += [attend(begin, end, prefix) for begin, end in zip(borders[:-1], borders[1:], strict=True)]
     output_BHTD = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
     return output_BHTD.transpose(1, 2).to(dtype).contiguous(), None
 
 
-def _band(length: int, window: int, device: torch.device) -> Tensor:
-    distance = torch.arange(length, device=device)[:, None] - torch.arange(length, device=device)[None, :]
-    return (distance >= 0) & (distance < window)
+def _causal(length: int, prefix: int, window: int | None, device: torch.device) -> Tensor:
+    """``[length, prefix + length]``: True where a token behind the prefix may look."""
+    query = torch.arange(prefix, prefix + length, device=device)[:, None]
+    distance = query - torch.arange(prefix + length, device=device)[None, :]
+    return distance >= 0 if window is None else (distance >= 0) & (distance < window)
 
 
 AttentionInterface.register(NAME, packed_attention)

@@ -107,7 +107,7 @@ class Gathering:
         except ValueError as error:
             return str(error)
         task = self.layout.task
-        problem = task.problem(cleaned)
+        problem = None if cleaned.fields == row.fields else task.problem(cleaned)
         if problem is not None:
             return f"{problem} after cleaning with profile {self.cleaner.profile!r}"
         prompt, target = task.prompt_text(cleaned), task.target(cleaned)

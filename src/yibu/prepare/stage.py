@@ -85,11 +85,10 @@ def _gather(config: PrepareConfig, work: Work, dropped: IO[str]) -> tuple[Gather
     if not first:
         raise DataError("The data set is empty: there is not one row in it.", got=config.data.source)
     records = [item.record for _, item in first if isinstance(item, Raw)]
-    gathered: Gathering | None = None
+    gathered = Gathering(config, Layout(config, records), work, dropped) if records else None
     num_read = len(first)
     with Rejects.writing(work.file("rejected.jsonl")) as rejects:
-        if records:
-            gathered = Gathering(config, Layout(config, records), work, dropped)
+        if gathered is not None:
             gathered.run(itertools.chain(first, rest), rejects)
             num_read = gathered.num_read
         else:

@@ -2,7 +2,7 @@
 
 Prepare reads a source once and writes usable rows to scratch files, one per split; what has to look at all rows at once
 (duplicates, leaks, limits, class balance) works on this table. It holds about 50 bytes a row, and the index of
-prompts about 150 more, however long the rows are: a gigabyte of JSONL with a million rows takes 0.2 GB.
+prompts up to 250 more, however long the rows are: a gigabyte of JSONL with a million rows takes 0.3 GB.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Entities as one tag a token: ``tokens`` and ``ner_tags`` in the schemes BIO (IOB1, IOB2), BIOES, BILOU or BMES.
 
 Tokens are joined to a text: with spaces, or without them where the tokens are single characters with Chinese among
-them, or most of them are Chinese words (there a space stays between two Latin words). Offsets are made in the same pass, so that they always agree with the text.
+them, or most of them are Chinese words (there a space stays between two Latin words). Offsets are made in the same
+pass, so that they always agree with the text.
 """
 
 from __future__ import annotations

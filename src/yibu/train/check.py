@@ -153,8 +153,10 @@ def check(config: Config, data: Artifact) -> Outlook:
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
 
-    train = _render(task, renderer, data.file("train.jsonl"), "train rows to tokens")
-    valid = _render(task, renderer, data.file("valid.jsonl"), "validation rows to tokens")
+    train, valid = (
+        _render(task, renderer, data.file(f"{split}.jsonl"), f"{split} rows to tokens", rows["splits"][split])
+        for split in ("train", "valid")
+    )
     refusals: list[YibuError] = []
     wanted, context = None if settings.max_length == "auto" else settings.max_length, context_length(model)
     fitted = _attempt(refusals, lambda: fit_lengths(train, wanted, context, settings.too_long))
@@ -229,9 +231,9 @@ def largest_pack(examples: Sequence[Example], settings: TrainSettings, packed: b
     return max(lengths[0], min(together, settings.pack_tokens))
 
 
-def _render(task: Any, renderer: Renderer, path: Path, title: str) -> list[Example]:
+def _render(task: Any, renderer: Renderer, path: Path, title: str, total: int) -> list[Example]:
     examples = []
-    with track(title) as bar:
+    with track(title, total) as bar:
         for row in read_rows(path):
             examples.append(renderer.example(task.messages(row), task.target(row), row.id))
             bar.advance()

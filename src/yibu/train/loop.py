@@ -51,11 +51,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how tensors live during a run."""
+    """Where and how tensors live during a run.
+
+    Attributes:
+        packed: rows may share a forward pass.
+        prefix: number of tokens that all rows begin with alike; computed once per pack.
+    """
 
     device: torch.device
     dtype: torch.dtype
     packed: bool
+    prefix: int = 0
 
 
 Listener = Callable[[int, Mapping[str, float]], None]
@@ -199,7 +205,7 @@ def _packs(examples: Sequence[Example], settings: TrainSettings, setting: Settin
     packs = []
     for begin in range(0, len(examples), settings.batch):
         micro = examples[begin : begin + settings.batch]
-        packs += [make_pack(run) for run in split_by_tokens(micro, settings.pack_tokens, setting.packed)]
+        packs += [make_pack(run, setting.prefix) for run in split_by_tokens(micro, settings.pack_tokens, setting.packed)]
     return packs
 
 
@@ -209,7 +215,7 @@ def validation_loss(model: nn.Module, examples: Sequence[Example], pack_tokens: 
     model.eval()
     total, targets = 0.0, 0
     for run in split_by_tokens(examples, pack_tokens, setting.packed):
-        pack = make_pack(run).to(setting.device)
+        pack = make_pack(run, setting.prefix).to(setting.device)
         total += float(example_losses(model, pack).sum())
         targets += pack.num_targets
     return total / targets

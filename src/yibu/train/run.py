@@ -15,7 +15,7 @@ from yibu.core.log import get
 from yibu.core.record import Row, read_rows
 from yibu.core.store import Artifact, Work
 from yibu.model.assemble import Assembled, for_training, packing_is_exact
-from yibu.model.packing import causal_model
+from yibu.model.packing import causal_model, common_prefix
 from yibu.model.render import Example, Renderer
 from yibu.train import TRACKERS, Config
 from yibu.train.batches import Fitted, fit_lengths
@@ -46,7 +46,9 @@ def run(config: Config, work: Work, data: Artifact) -> None:
     )
     check_stops(train.examples, base.renderer)
     work.write_json("preview.json", [base.renderer.pieces(example) for example in train.examples[:PREVIEW]])
-    packed = packing_is_exact(base, sorted(train.examples, key=lambda e: len(e.ids))[:4])
+    prefix = common_prefix([*train.examples, *valid]) if base.packed else 0
+    packed = packing_is_exact(base, sorted(train.examples, key=lambda e: len(e.ids))[:4], prefix)
+    setting = Setting(base.device, base.dtype, packed, prefix if packed else 0)
 
     trainable = {name: p for name, p in base.model.named_parameters() if p.requires_grad}
     classes = {name: base.plan.role_of(name) for name in trainable}
@@ -74,11 +76,11 @@ def run(config: Config, work: Work, data: Artifact) -> None:
         train.examples,
         valid,
         settings,
-        Setting(base.device, base.dtype, packed),
+        setting,
         work.path / "history.jsonl",
         work.scratch / "checkpoints",
         classes,
-        fingerprint(base, settings.pack_tokens, packed),
+        fingerprint(base, settings.pack_tokens, setting),
         listen,
     )
     for tracker in trackers:
@@ -90,7 +92,7 @@ def run(config: Config, work: Work, data: Artifact) -> None:
         base.model, work.file("adapter/adapter_config.json").parent, config.base.name
     )
     base.renderer.tokenizer.save_pretrained(work.path / "adapter")
-    work.write_json("summary.json", summary(config, base, train, progress, packed, labels))
+    work.write_json("summary.json", summary(config, base, train, progress, setting, labels))
 
 
 def render(task: Any, renderer: Renderer, path: Path) -> list[Example]:
@@ -132,7 +134,7 @@ def trainable_ratio(model: Any) -> float:
     return sum(p.numel() for p in model.parameters() if p.requires_grad) / total_parameters(model)
 
 
-def fingerprint(base: Assembled, pack_tokens: int, packed: bool) -> dict[str, Any]:
+def fingerprint(base: Assembled, pack_tokens: int, setting: Setting) -> dict[str, Any]:
     """What must be equal for a resumed run to end in the same bits, besides what the artifact's id already covers."""
     return {
         "threads": torch.get_num_threads(),
@@ -140,12 +142,13 @@ def fingerprint(base: Assembled, pack_tokens: int, packed: bool) -> dict[str, An
         "device_name": torch.cuda.get_device_name(base.device) if base.device.type == "cuda" else platform.machine(),
         "torch": torch.__version__,
         "pack_tokens": pack_tokens,
-        "packed": packed,
+        "packed": setting.packed,
+        "prefix": setting.prefix,
     }
 
 
 def summary(
-    config: Config, base: Assembled, train: Fitted, progress: Progress, packed: bool, labels: list[str] | None
+    config: Config, base: Assembled, train: Fitted, progress: Progress, setting: Setting, labels: list[str] | None
 ) -> dict[str, Any]:
     """``summary.json`` of the model artifact."""
     lengths = torch.tensor(train.lengths, dtype=torch.float32)
@@ -178,7 +181,8 @@ def summary(
             "histogram": [int(length) for length in train.lengths],
         },
         "stop_token": base.renderer.stop_token,
-        "packed": packed,
+        "packed": setting.packed,
+        "shared_prefix_tokens": setting.prefix,
         "device": str(base.device),
         "dtype": str(base.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),

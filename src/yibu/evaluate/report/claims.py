@@ -1,8 +1,9 @@
 """What the paired tests show, and what must be said beside it. No words of any language here: see `text`.
 
-A system is called better only where a two-sided test of the same items gives p < 0.05 and the difference points the
-right way. "Better than all of them" needs no correction for several tests, since every single one must hold (Berger
-1982, Technometrics 24, intersection-union tests); that the p values are not corrected stands under the table.
+A system is called better only where a two-sided test of the same items gives p < 0.05, the difference points the right
+way and its interval leaves out zero (p and interval come from different methods and may disagree). Where the evaluation
+has adjusted p for the several tests of a metric (``p_holm``), that one is used and shown, since "better than two of
+three" is a claim picked from several.
 """
 
 from __future__ import annotations
@@ -68,14 +69,15 @@ class Caution:
 def compare(metric: Table, one: str, other: str) -> Comparison:
     """System `one` against `other` on a metric, by the test between the two, whichever way round it was made."""
     for test in metric.get("tests", ()):
-        if {test["a"], test["b"]} != {one, other} or number(test.get("p")) is None:
+        p = number(test.get("p_holm", test.get("p")))
+        if {test["a"], test["b"]} != {one, other} or p is None:
             continue
         sign = 1 if test["a"] == one else -1
         low, high = number(test.get("low")), number(test.get("high"))
         limits = sorted(sign * limit for limit in (low, high) if limit is not None)
-        p, difference = float(test["p"]), sign * float(test["difference"])
+        difference = sign * (number(test.get("difference")) or 0.0)
         gain = difference if metric.get("higher_is_better", True) else -difference
-        proven = p < SIGNIFICANT and gain != 0
+        proven = p < SIGNIFICANT and gain != 0 and not (len(limits) == 2 and limits[0] <= 0 <= limits[1])
         outcome: Outcome = "unproven" if not proven else "better" if gain > 0 else "worse"
         low, high = limits if len(limits) == 2 else (None, None)
         return Comparison(other, outcome, p, difference, low, high, str(test.get("test", "")))
@@ -97,6 +99,12 @@ def headline(metrics: Table) -> list[Claim]:
             first.setdefault(metric["field"], metric)
     chosen = list(first.values()) or [m for m in metrics.get("metrics", ()) if "tuned" in m.get("values", {})][:1]
     return [claim(metric, metrics.get("systems", ())) for metric in chosen]
+
+
+def adjusted(metrics: Table) -> bool:
+    """Whether every p is adjusted for the tests beside it."""
+    tests = [test for metric in metrics.get("metrics", ()) for test in metric.get("tests", ())]
+    return bool(tests) and all("p_holm" in test for test in tests)
 
 
 def proven_best(metric: Table) -> str | None:

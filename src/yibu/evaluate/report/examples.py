@@ -31,6 +31,8 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class FieldText:
+    """One field of an answer (or of the truth); ``right`` is None where nobody judges it."""
+
     name: str
     excerpt: Excerpt
     right: bool | None
@@ -38,6 +40,8 @@ class FieldText:
 
 @dataclass(frozen=True)
 class Answer:
+    """What one system said; ``cut`` where it ran into the length limit."""
+
     system: str
     mark: Markup
     fields: list[FieldText]
@@ -46,6 +50,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Example:
+    """One row: prompt, truth, and an answer per system."""
+
     id: str
     group: str
     prompt: Excerpt
@@ -55,6 +61,8 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
+    """The rows on the page, and how many rows each group has in the whole split."""
+
     shown: list[Example]
     totals: dict[str, int]
 

@@ -34,6 +34,8 @@ _BETWEEN_SCRIPTS = re.compile(r"(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9])|(?<=[A-Za-z0
 
 @dataclass(frozen=True)
 class Verdict:
+    """A sentence, what it is about, and its tone (`Claim.tone`)."""
+
     tone: str
     about: str
     sentence: str
@@ -69,14 +71,18 @@ def sentence(item: Claim, t: Text) -> str:
 
 
 def _shared_p(found: Sequence[Comparison], t: Text) -> str:
+    """What the p values of one clause have in common."""
     known = [comparison.p for comparison in found if comparison.p is not None]
     if not known:
         return ""
+    open_interval = found[0].outcome == "unproven" and min(known) < SIGNIFICANT
     if len(known) == 1:
         p = p_value(known[0])
-        return t("verdict.p_one", p=p if p.startswith("<") else f"= {p}")
+        return t("verdict.p_open" if open_interval else "verdict.p_one", p=p if p.startswith("<") else f"= {p}")
+    if open_interval:
+        return t("verdict.p_mixed")
     if max(known) < SIGNIFICANT:
-        return t("verdict.p_each", p="< 0.001" if max(known) < 0.001 else f"< {SIGNIFICANT:g}")
+        return t("verdict.p_each", p=f"< {next(bound for bound in (0.001, 0.01, SIGNIFICANT) if max(known) < bound):g}")
     return t("verdict.p_each", p=f"≥ {SIGNIFICANT:g}")
 
 
@@ -92,6 +98,8 @@ def metric_name(metric: Table, t: Text) -> str:
 
 @dataclass(frozen=True)
 class ResultRow:
+    """One system in one metric, ready to print; empty strings where there is nothing to say."""
+
     system: str
     mark: Markup
     is_tuned: bool
@@ -118,6 +126,7 @@ class ResultGroup:
 
 
 def result_groups(data: ReportData, t: Text) -> list[ResultGroup]:
+    """The result table, a group of rows per metric."""
     systems = data.metrics.get("systems", ())
     groups = []
     for metric in data.metrics.get("metrics", ()):
@@ -166,8 +175,10 @@ def _difference(value: float, unit: str) -> str:
 def methods(data: ReportData, t: Text) -> str:
     """How intervals and p values were made."""
     metrics = data.metrics.get("metrics", ())
-    intervals = [str(e["interval"]) for m in metrics for e in m.get("values", {}).values() if e.get("interval")]
-    tests = [str(test["test"]) for metric in metrics for test in metric.get("tests", ()) if test.get("test")]
+    entries = [entry for metric in metrics for entry in metric.get("values", {}).values()]
+    made = [test for metric in metrics for test in metric.get("tests", ())]
+    intervals = [str(entry["interval"]) for entry in [*entries, *made] if entry.get("interval")]
+    tests = [str(test["test"]) for test in made if test.get("test")]
     if not intervals or not tests:
         return ""
     named = [t("list.comma").join(dict.fromkeys(_method(name, t) for name in names)) for names in (intervals, tests)]
@@ -181,9 +192,35 @@ def _method(name: str, t: Text) -> str:
 
 
 def remarks(data: ReportData, t: Text) -> list[str]:
-    """Free remarks of the evaluation; one that is a table of languages is shown in that of the page."""
+    """What the evaluation noticed: a free sentence, or the same comparison without some of the rows."""
     notes = data.metrics.get("notes", ())
-    return [str(note.get(t.lang, note.get("en", ""))) if isinstance(note, Mapping) else str(note) for note in notes]
+    return [_remark(note, data, t) if isinstance(note, Mapping) else str(note) for note in notes]
+
+
+def _remark(note: Table, data: ReportData, t: Text) -> str:
+    return _subset(note, data, t) if note.get("kind") == "subset" else str(note.get("text", ""))
+
+
+def _subset(note: Table, data: ReportData, t: Text) -> str:
+    """Whether the verdict still holds without the rows that carry a flag."""
+    total = note["left_out"] + note["n"]
+    known = note["without"] == "target_in_train"
+    key = "remark.target_in_train" if known else "remark.flag"
+    said = [t(key, left_out=count(note["left_out"]), total=count(total), flag=note["without"])]
+    systems = data.metrics.get("systems", ())
+    rest = {"systems": systems, "metrics": note.get("metrics", ())}
+    for item in headline(rest):
+        unit, values = str(item.metric.get("unit", "")), item.metric["values"]
+        figures = [
+            f"{t.system(name)} {figure(values[name]['value'], unit)}"
+            for name in systems
+            if name in values and number(values[name].get("value")) is not None
+        ]
+        name = metric_name(item.metric, t)
+        said.append(t("remark.without", n=count(note["n"]), metric=name, figures=t("list.comma").join(figures)))
+        if item.comparisons:
+            said.append(sentence(item, t))
+    return t("sentences").join(said)
 
 
 def panels(data: ReportData, t: Text) -> list[tuple[str, Markup]]:
@@ -218,6 +255,8 @@ def shown_systems(data: ReportData, field: str | None = None) -> list[str]:
 
 @dataclass(frozen=True)
 class ClassRow:
+    """One class: rows of it, (right answers, their share) per system, and the wrong answer that is most frequent."""
+
     number: int
     name: str
     rows: int
@@ -227,11 +266,14 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class Classes:
+    """Table and confusion matrix; ``rest`` counts classes beyond the table, and many classes have no matrix."""
+
     systems: list[str]
     rows: list[ClassRow]
     rest: int
     wide: Markup | None
     narrow: Markup | None
+    other_answers: bool
 
 
 def classes(data: ReportData, t: Text) -> Classes | None:
@@ -255,12 +297,14 @@ def classes(data: ReportData, t: Text) -> Classes | None:
         mistaken = f"{answer or t('examples.empty')} ({n})" if n else ""
         rows.append(ClassRow(place + 1, label, total, [(str(hit), hit / total) for hit in hits], mistaken))
     wide = narrow = None
+    other_answers = False
     if len(order) <= MOST_IN_MATRIX:
         counts = _matrix(order, pairs["tuned"])
+        other_answers = len(counts[0]) > len(order)
         wide = plots.confusion(counts, order, t)
         narrow = plots.confusion(counts, order, t, plots.NARROW)
     names = [t.system(name) for name in systems]
-    return Classes(names, rows, max(0, len(order) - MOST_CLASSES), wide, narrow)
+    return Classes(names, rows, max(0, len(order) - MOST_CLASSES), wide, narrow, other_answers)
 
 
 def _answers(data: ReportData, system: str, field: str) -> list[tuple[str, str]]:

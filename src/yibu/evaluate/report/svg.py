@@ -32,16 +32,20 @@ class Canvas:
         self.parts.append(f'<{tag} class="{escape(kind)}"{pairs}>{inner}</{tag}>')
 
     def text(self, x: float, y: float, content: str, kind: str = "t", anchor: str = "start") -> None:
+        """A line of text with its baseline at y; `anchor` says which of its ends (or its middle) lies at x."""
         self.add("text", kind, content, x=x, y=y, text_anchor=anchor)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
+        """A straight line."""
         self.add("line", kind, x1=x1, y1=y1, x2=x2, y2=y2)
 
     def path(self, points: Sequence[tuple[float, float]], kind: str) -> None:
+        """A line through points (x, y); nothing where there are none."""
         if points:
             self.add("path", kind, d="M" + "L".join(f"{plain(x)} {plain(y)}" for x, y in points))
 
     def svg(self, kind: str = "plot") -> Markup:
+        """The whole element, named for those who cannot see it by `label`."""
         size = f'width="{plain(self.width)}" height="{plain(self.height)}"'
         box = f'viewBox="0 0 {plain(self.width)} {plain(self.height)}"'
         head = f'<svg class="{kind}" role="img" aria-label="{escape(self.label)}" {size} {box}>'
@@ -49,6 +53,7 @@ class Canvas:
 
 
 def plain(value: float | str) -> str:
+    """A value of an attribute: text escaped, numbers with at most two decimals."""
     if isinstance(value, str):
         return escape(value)
     return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -42,6 +42,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "verdict.separator": ("; ", "；"),
     "verdict.end": (".", "。"),
     "verdict.p_one": ("p {p}", "p {p}"),
+    "verdict.p_open": ("p {p}, but the interval of the difference includes 0", "p {p}，但差值的区间包含 0"),
+    "verdict.p_mixed": ("p or the interval of the difference leaves it open", "p 值或差值的区间不足以证明"),
     "verdict.p_each": ("p {p} each", "均 p {p}"),
     "list.comma": (", ", "、"),
     "list.and": (" and ", "和"),
@@ -115,13 +117,30 @@ TEXTS: dict[str, tuple[str, str]] = {
     "results.higher": ("higher is better", "越高越好"),
     "results.lower": ("lower is better", "越低越好"),
     "results.notes": (
-        "Better or worse is said only where p < 0.05 (two-sided, same rows for both "
-        "systems, not corrected for several comparisons). A value is bold only where it is proven better than every "
-        "other one in its group. Differences of percentages are in percentage points.",
-        "只有 p < 0.05 时才说优或劣（双侧检验，两个系统用同样的数据，未做多重比较校正）。"
+        "Better or worse is said only where p < 0.05 (two-sided, the same rows for both systems) and the interval of "
+        "the difference leaves out 0. A value is bold only where it is proven better than every other one in its "
+        "group. Differences of percentages are in percentage points.",
+        "只有 p < 0.05（双侧检验，两个系统用同样的数据）且差值的区间不含 0 时，才说优或劣。"
         "只有被证明优于同组其他各项的数值才加粗。百分比之差以百分点计。",
     ),
     "results.methods": ("Intervals: {intervals}. Tests: {tests}.", "区间：{intervals}。检验：{tests}。"),
+    "results.raw_p": ("p is not adjusted for several comparisons.", "p 值未做多重比较校正。"),
+    "results.holm_p": (
+        "p is adjusted for the comparisons of its metric (Holm).",
+        "p 值已按 Holm 法对同一指标的多次比较校正。",
+    ),
+    "remark.target_in_train": (
+        "{left_out} of {total} test rows have an answer that stands word for word in train.",
+        "{total} 条测试数据中有 {left_out} 条的答案在训练集中逐字出现过。",
+    ),
+    "remark.flag": (
+        "{left_out} of {total} test rows are flagged {flag}.",
+        "{total} 条测试数据中有 {left_out} 条带有标记 {flag}。",
+    ),
+    "remark.without": (
+        "Without them (n = {n}), {metric}: {figures}.",
+        "去掉后（n = {n}），{metric}：{figures}。",
+    ),
     "results.remarks": ("Remarks", "备注"),
     "results.plots": ("Values and 95% intervals", "数值与 95% 区间"),
     "outcome.better": ("better", "更优"),
@@ -135,12 +154,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     "system.tfidf_svm": ("TF-IDF + SVM", "TF-IDF + SVM"),
     "system.copy": ("Input copied", "照抄输入"),
     "system.copy_input": ("Input copied", "照抄输入"),
+    "system.lead": ("Start of the input", "输入开头"),
+    "system.nearest_target": ("Nearest train row", "最近的训练数据"),
     "said.base": ("base", "基座模型"),
     "said.tuned": ("tuned", "微调模型"),
     "said.majority": ("majority", "多数类"),
     "said.tfidf_svm": ("TF-IDF + SVM", "TF-IDF + SVM"),
     "said.copy": ("copying the input", "照抄输入"),
     "said.copy_input": ("copying the input", "照抄输入"),
+    "said.lead": ("the start of the input", "输入开头"),
+    "said.nearest_target": ("the nearest train row", "最近的训练数据"),
     "metric.accuracy": ("Accuracy", "准确率"),
     "metric.macro_f1": ("Macro-F1", "宏平均 F1"),
     "metric.exact_match": ("Exact match", "完全一致率"),
@@ -154,7 +177,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "metric.of_field": ("{metric} of {field}", "{field}：{metric}"),
     "method.Wilson 95 %": ("Wilson 95%", "Wilson 95%"),
     "method.BCa bootstrap 95 %": ("BCa bootstrap 95%", "BCa 自助法 95%"),
-    "method.bootstrap 95 %": ("bootstrap 95%", "自助法 95%"),
+    "method.jackknife 95 %": ("jackknife 95%", "刀切法 95%"),
+    "method.Newcombe 95 %": ("Newcombe 95%", "Newcombe 95%"),
     "method.exact McNemar": ("exact McNemar", "精确 McNemar 检验"),
     "method.paired permutation": ("paired permutation", "配对置换检验"),
     "method.paired permutation of groups": ("paired permutation of groups", "按组配对置换检验"),
@@ -170,7 +194,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "classes.rows": ("Rows", "条数"),
     "classes.mistaken": ("Most often taken for", "最常误认为"),
     "classes.rest": ("{n} more classes", "另外 {n} 个类别"),
-    "classes.other_answer": ("no such class", "不在类别之列"),
+    "classes.other_answer": ("? is an answer that is none of the classes.", "“?”为不属于任何类别的回答。"),
     "classes.matrix": (
         "Confusion of tuned. Down: the truth; across: the answer, by the numbers of the table below. "
         "The stronger the colour, the larger the share of the row; the diagonal is right.",
@@ -208,7 +232,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "plan.shape": ("Shape", "形状"),
     "plan.parameters": ("Trained parameters", "训练参数"),
     "plan.share": ("Share of the trained", "占训练参数"),
-    "plan.sum": ("All", "合计"),
     "plot.step": ("step", "步"),
     "plot.raw": ("training, each step", "训练（每步）"),
     "plot.smooth": ("training, smoothed", "训练（平滑）"),
@@ -274,6 +297,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "data.missing": ("Classes missing in test", "测试集缺少的类别"),
     "data.cleaned": ("Rows changed by cleaning ({profile})", "清洗改动的条数（{profile}）"),
     "data.removed": ("Characters removed", "删去的字符"),
+    "data.conflicts": ("Same prompt, other answer", "提示相同而答案不同"),
+    "data.reasons": ("Why rows were rejected", "数据被剔除的原因"),
     "data.shape": ("Shape", "数据形式"),
     "data.prompt_length": ("Characters of a prompt", "提示的字符数"),
     "data.target_length": ("Characters of a target", "目标的字符数"),

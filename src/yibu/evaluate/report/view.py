@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from yibu.evaluate.report import examples, plots, results, svg
-from yibu.evaluate.report.claims import Caution, cautions, headline, left_out, number, validation_points
+from yibu.evaluate.report.claims import Caution, adjusted, cautions, headline, left_out, number, validation_points
 from yibu.evaluate.report.shapes import ReportData
 from yibu.evaluate.report.text import Text
 from yibu.evaluate.report.write import amount, count, figure, percent
@@ -21,6 +21,8 @@ Pairs = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Tile:
+    """A figure that one reads from afar, its name, and what it is compared with."""
+
     value: str
     name: str
     note: str
@@ -36,6 +38,8 @@ class Plot:
 
 @dataclass(frozen=True)
 class PlanRow:
+    """One class of trained modules."""
+
     name: str
     num_modules: str
     shape: str
@@ -46,6 +50,8 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class ClassBalance:
+    """One class: (count, length of its bar) per split."""
+
     name: str
     cells: list[tuple[str, float]]
 
@@ -65,6 +71,7 @@ def context(data: ReportData, t: Text) -> dict[str, Any]:
         "n": count(data.metrics.get("n", 0)),
         "groups": results.result_groups(data, t),
         "methods": results.methods(data, t),
+        "p_note": t("results.holm_p" if adjusted(data.metrics) else "results.raw_p"),
         "remarks": results.remarks(data, t),
         "panels": results.panels(data, t),
         "classes": results.classes(data, t),
@@ -78,6 +85,7 @@ def context(data: ReportData, t: Text) -> dict[str, Any]:
         "examples": examples.examples(data, t),
         "flow": _flow(data, t),
         "facts": _facts(data, t),
+        "reasons": [(str(reason), count(n)) for reason, n in data.data.get("reject_reasons", {}).items()],
         "balance": _balance(data, t),
         "stages": _stages(data, t),
         "machine": _machine(data, t),
@@ -218,6 +226,8 @@ def _plan_total(data: ReportData, t: Text) -> str:
 
 @dataclass(frozen=True)
 class Flow:
+    """Where all rows went: a bar and its legend of (CSS class, name, count)."""
+
     title: str
     bar: Markup
     legend: list[tuple[str, str, str]]
@@ -240,9 +250,11 @@ def _flow(data: ReportData, t: Text) -> Flow | None:
 def _facts(data: ReportData, t: Text) -> Pairs:
     summary = data.data
     pairs: Pairs = []
-    for key, name in (("rows_read", "read"), ("groups", "groups"), ("target_in_train", "known")):
+    for key, name in (("rows_read", "read"), ("conflicts", "conflicts"), ("target_in_train", "known")):
         if summary.get(key) is not None:
             pairs.append((t(f"data.{name}"), count(summary[key])))
+    if summary.get("groups"):  # 0 where rows have no group
+        pairs.append((t("data.groups"), count(summary["groups"])))
     missing = summary.get("missing_labels", {}).get("test")
     if missing is not None:
         pairs.append((t("data.missing"), count(len(missing))))

@@ -13,12 +13,14 @@ def count(value: float) -> str:
 
 
 def amount(value: float) -> str:
-    """Three significant digits or three decimals, whichever says more: 2.345, 0.0123, 1,234."""
+    """Three decimals (2.345), none where the value is large (1,234), two digits where it is tiny (0.00042)."""
     if abs(value) >= 1000:
-        return f"{value:,.0f}".replace("-", MINUS)
-    if value != 0 and abs(value) < 0.1:
-        return f"{value:.3g}".replace("-", MINUS)
-    return f"{value:.3f}".replace("-", MINUS)
+        text = f"{value:,.0f}"
+    elif 0 < abs(value) < 0.0005:
+        text = f"{value:.2g}"
+    else:
+        text = f"{value:.3f}"
+    return text.replace("-", MINUS)
 
 
 def percent(value: float, digits: int = 1) -> str:

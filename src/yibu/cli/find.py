@@ -1,0 +1,62 @@
+"""From what a person types to the artifact that is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from yibu import pipeline
+from yibu.core.errors import Damaged, StoreError, nearest
+from yibu.core.recipe import apply_overrides, parse
+from yibu.core.store import Artifact, Store
+from yibu.evaluate import ReportConfig, evaluate
+
+
+def find(store: Store, name: str | None, part: str) -> Artifact:
+    """The artifact that a person means: a recipe's newest part, or anything that the store knows by this name.
+
+    Args:
+        store: where to look.
+        name: a recipe's name or file, a ref, an id or its beginning; None where there is only one recipe.
+        part: ``data``, ``model`` or ``report``.
+
+    Raises:
+        StoreError: nothing has this name, or it is no such part.
+    """
+    refs = store.refs()
+    choices = sorted(ref.removesuffix(f"/{part}") for ref in refs if ref.endswith(f"/{part}"))
+    if not choices and name is None:
+        raise StoreError(f"There is no {part} in the store yet.", got=store.root, do="yibu run recipe.yaml")
+    if name is None:
+        if len(choices) > 1:
+            raise StoreError(f"There is more than one {part}; which one is meant?", allowed=choices)
+        name = choices[0]
+    if name.endswith((".yaml", ".yml")):
+        name = pipeline.load(Path(name)).name
+    if name in choices:
+        return store.get(f"{name}/{part}")
+    try:
+        found = store.get(name)
+    except Damaged:
+        raise
+    except StoreError as error:
+        close = nearest(name, choices)
+        do = f"did you mean {close!r}?" if close else f"yibu run makes one; `yibu show` lists what is in {store.root}"
+        raise StoreError(f"There is no {part} of this name.", got=name, allowed=choices or None, do=do) from error
+    stage = {"data": "prepare", "model": "train", "report": "evaluate"}[part]
+    if found.manifest.stage != stage:
+        raise StoreError(f"This is not a {part}.", got=found.id, allowed=choices or None)
+    return found
+
+
+def in_language(report: Artifact, store: Store, lang: str) -> Artifact:
+    """The report in a language; where it is another one, the same stage with the same inputs and this one setting."""
+    if lang == language_of(report):
+        return report
+    config = parse(ReportConfig, apply_overrides(report.manifest.config, [f"evaluate.lang={lang}"]))
+    return store.run(evaluate, config, **{name: store.get(id) for name, id in report.manifest.inputs.items()})
+
+
+def language_of(report: Artifact) -> str:
+    """Language that a report is written in: as set, else that of its rows."""
+    wanted = str(report.manifest.config["evaluate"]["lang"])
+    return str(report.read_json("metrics.json")["language"]) if wanted == "auto" else wanted

@@ -1,0 +1,73 @@
+"""The verbs that make artifacts: run, prepare, train, evaluate."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from rich.text import Text
+
+from yibu import pipeline
+from yibu.cli.find import language_of
+from yibu.cli.history import duration
+from yibu.cli.results import results_view
+from yibu.cli.session import Session
+from yibu.core.store import Artifact, Store
+
+
+def build(
+    here: Session,
+    source: Path,
+    overrides: Sequence[str],
+    lang: str | None,
+    root: Path | None,
+    last: Literal["data", "model", "report"],
+) -> None:
+    """Make the chain up to one part; then say what was made, how good it is, and what to type next.
+
+    Args:
+        source: recipe, or file or folder of rows.
+        overrides: ``section.key=value``.
+        lang: language of the report; None leaves it to the recipe.
+        root: folder of the store; None is the default.
+        last: the part to stop after.
+    """
+    began = time.monotonic()
+    recipe = pipeline.load(source, [*overrides, *([f"evaluate.lang={lang}"] if lang else ())])
+    store = Store(root)
+    known = {artifact.id for artifact in store.artifacts()}
+    parts: dict[str, Artifact] = {"data": pipeline.make_data(recipe, store)}
+    if last != "data":
+        parts["model"] = pipeline.make_model(recipe, store, parts["data"])
+    if last == "report":
+        parts["report"] = pipeline.make_report(recipe, store, parts["data"], parts["model"])
+    made = [name for name, artifact in parts.items() if artifact.id not in known]
+    seconds = time.monotonic() - began
+
+    if last == "report":
+        _tell_results(here, recipe.name, parts["report"])
+        _tell_path(here, "Report", parts["report"].file("report.html"))
+    else:
+        _tell_path(here, last.capitalize(), parts[last].path)
+    ids = {name: artifact.id for name, artifact in parts.items()}
+    took = f"Made {', '.join(made)} in" if made else "Everything was done before, so nothing was done again:"
+    view = Text(f"{took} {duration(seconds)}.")
+    here.tell("done", view, name=recipe.name, made=made, seconds=round(seconds, 3), **ids)
+    again = [str(source), *overrides]
+    following = {"data": ["train", *again], "model": ["evaluate", *again], "report": ["chat", recipe.name]}[last]
+    where = [] if root is None else ["--store", str(root)]
+    here.say(Text.assemble(("Next: ", "bold"), shlex.join(["yibu", *following, *where])))
+
+
+def _tell_results(here: Session, name: str, report: Artifact) -> None:
+    metrics, config = report.read_json("metrics.json"), report.manifest.config
+    view = results_view(metrics, name, str(config["base"]), language_of(report))
+    here.tell("results", view, **metrics)
+
+
+def _tell_path(here: Session, what: str, path: Path) -> None:
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    here.tell(what.lower(), Text.assemble((f"{what}: ", "bold"), str(shown)), path=str(path))

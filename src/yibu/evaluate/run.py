@@ -1,0 +1,166 @@
+"""Compare what the systems said, and write the figures and the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from yibu import tasks
+from yibu.core.progress import track
+from yibu.core.record import Row, read_rows
+from yibu.core.store import Artifact, Work
+from yibu.evaluate import ReportConfig, baselines
+from yibu.evaluate.compare import Answers, compare
+from yibu.evaluate.report import Lineage, ReportData, TestRow, render
+from yibu.evaluate.report.text import Lang
+
+Predictions = list[dict[str, Any]]
+
+
+def run(
+    config: ReportConfig, work: Work, data: Artifact, model: Artifact, base_answers: Artifact, answers: Artifact
+) -> None:
+    """The body of the stage `yibu.evaluate.evaluate`."""
+    settings = config.evaluate
+    summary = data.read_json("summary.json")
+    task = tasks.build(config.task, summary["labels"])
+    rows = list(read_rows(data.file(f"{settings.split}.jsonl")))
+    language: Lang = "zh" if summary["language"] == "zh" else "en"
+
+    said = {"base": _read(base_answers), "tuned": _read(answers)}
+    train_rows = list(read_rows(data.file("train.jsonl")))
+    with track("baselines"):
+        cheap = _baselines(task, train_rows, rows, language, settings.seed)
+    truth = [task.truth(row) for row in rows]
+    systems = [_model_answers(name, predictions) for name, predictions in said.items()] + cheap
+    groups = None if all(row.group is None for row in rows) else [row.group for row in rows]
+    found = compare(
+        truth,
+        systems,
+        task.measures,
+        language=language,
+        groups=groups,
+        flags=[row.flags for row in rows],
+        seed=settings.seed,
+        num_resamples=settings.num_resamples,
+    )
+    metrics = {
+        "n": len(rows),
+        "split": settings.split,
+        "task": config.task.as_config()["kind"],
+        "language": language,
+        "systems": [system.system for system in systems],
+        "metrics": found.metrics,
+        "notes": found.notes,
+    }
+    work.write_json("metrics.json", metrics)
+    predictions = _predictions(rows, truth, said, cheap)
+    with work.file("predictions.jsonl").open("w", encoding="utf-8") as lines:
+        for prediction in predictions:
+            lines.write(json.dumps(prediction, ensure_ascii=False) + "\n")
+    report = ReportData(
+        recipe=config.recipe,
+        base=config.base,
+        task=config.task.as_config()["kind"],
+        language=language,
+        metrics=metrics,
+        data=summary,
+        model=model.read_json("summary.json"),
+        plan=model.read_json("plan.json"),
+        history=[json.loads(line) for line in model.file("history.jsonl").read_text(encoding="utf-8").splitlines()],
+        predictions=predictions,
+        rows={row.id: TestRow(task.prompt_text(row), wanted) for row, wanted in zip(rows, truth, strict=True)},
+        lineage=_lineage(config.recipe, data, model, base_answers, answers),
+    )
+    lang = language if settings.lang == "auto" else settings.lang
+    for one in ("en", "zh"):  # both cost nothing; `yibu report --lang` opens the other
+        work.write_text(f"report.{one}.html", render(report, one))
+    work.write_text("report.html", render(report, lang))
+
+
+def _read(artifact: Artifact) -> Predictions:
+    lines = artifact.file("answers.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _model_answers(name: str, predictions: Predictions) -> Answers:
+    return Answers(
+        name,
+        [prediction["fields"] for prediction in predictions],
+        stopped=None if "num_tokens" not in predictions[0] else [prediction["stopped"] for prediction in predictions],
+        loss=[prediction["loss"] for prediction in predictions],
+        num_targets=[prediction["num_targets"] for prediction in predictions],
+    )
+
+
+def _baselines(task: Any, train: Sequence[Row], test: Sequence[Row], language: str, seed: int) -> list[Answers]:
+    """Cheap systems that could beat the model: for each label field majority and SVM, for texts copying and retrieval."""
+    inputs, asked = [task.prompt_text(row) for row in train], [task.prompt_text(row) for row in test]
+    truths = [task.truth(row) for row in train]
+    label_fields = [measure.field for measure in task.measures if measure.kind == "label"]
+    text_fields = [measure.field for measure in task.measures if measure.kind in ("text", "number", "exact")]
+    groups = None if all(row.group is None for row in train) else [row.group for row in train]
+
+    def system(name: str, fields: dict[str, Sequence[str]]) -> Answers:
+        by_row = [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
+        return Answers(name, by_row, gives=tuple(fields))
+
+    found = []
+    if label_fields:
+        labels = {field: [truth[field] for truth in truths] for field in label_fields}
+        found.append(
+            system("majority", {field: [baselines.majority(labels[field])] * len(test) for field in label_fields})
+        )
+        svm = {
+            field: baselines.tfidf_svm(inputs, labels[field], asked, language, groups, seed) for field in label_fields
+        }
+        found.append(system("tfidf_svm", svm))
+    if text_fields:
+        found.append(system("copy_input", {field: baselines.copy_input(asked) for field in text_fields}))
+        nearest = {
+            field: baselines.nearest_target(inputs, [truth[field] for truth in truths], asked, language)
+            for field in text_fields
+        }
+        found.append(system("nearest_target", nearest))
+    return found
+
+
+def _predictions(
+    rows: Sequence[Row], truth: Sequence[dict[str, str]], said: dict[str, Predictions], cheap: Sequence[Answers]
+) -> Predictions:
+    """One line per row and system; `correct` means that every measured field that the system gives is right."""
+    lines: Predictions = []
+    for place, (row, wanted) in enumerate(zip(rows, truth, strict=True)):
+        for name, predictions in said.items():
+            prediction = predictions[place]
+            lines.append({**prediction, "system": name, "correct": _equal(prediction["fields"], wanted, tuple(wanted))})
+        for system in cheap:
+            fields = dict(system.fields[place])
+            lines.append(
+                {
+                    "id": row.id,
+                    "system": system.system,
+                    "answer": " · ".join(fields.values()),
+                    "fields": fields,
+                    "correct": _equal(fields, wanted, tuple(system.gives or wanted)),
+                }
+            )
+    return lines
+
+
+def _equal(fields: dict[str, str], wanted: dict[str, str], names: Sequence[str]) -> bool:
+    return all(fields.get(name, "").strip() == wanted[name].strip() for name in names)
+
+
+def _lineage(recipe: str, data: Artifact, model: Artifact, base_answers: Artifact, answers: Artifact) -> Lineage:
+    made = {"prepare": data, "train": model, "answer (base)": base_answers, "answer (tuned)": answers}
+    return Lineage(
+        artifacts={name: artifact.id for name, artifact in made.items()},
+        versions=model.manifest.versions,
+        seconds={name: artifact.manifest.seconds for name, artifact in made.items()},
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        platform=str(model.manifest.platform),
+        command=f"yibu run {recipe}.yaml",
+    )

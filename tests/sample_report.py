@@ -1,0 +1,195 @@
+"""A small report of each kind, and a reader of pages that notices what a browser would forgive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+from yibu.evaluate.report import Lineage, ReportData, TestRow
+
+VOID = {"meta", "link", "br", "img", "input", "hr", "base", "source", "wbr"}
+
+
+@dataclass
+class Element:
+    tag: str
+    attributes: dict[str, str]
+    parent: Element | None
+    children: list[Element] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join([*self.texts, *(child.text for child in self.children)]).split())
+
+    def all(self, tag: str) -> list[Element]:
+        return [found for child in self.children for found in ([child] if child.tag == tag else []) + child.all(tag)]
+
+    def has_class(self, name: str) -> bool:
+        return name in self.attributes.get("class", "").split()
+
+    def by_class(self, name: str) -> list[Element]:
+        here = [child for child in self.children if child.has_class(name)]
+        return here + [found for child in self.children for found in child.by_class(name)]
+
+
+class Page(HTMLParser):
+    """The tree of a page; a tag that does not match the one it closes is an error."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.root = Element("", {}, None)
+        self._here = self.root
+        self.feed(html)
+        self.close()
+        assert self._here is self.root, f"<{self._here.tag}> is never closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"an attribute twice in <{tag}>"
+        element = Element(tag, {name: value or "" for name, value in attrs}, self._here)
+        self._here.children.append(element)
+        if tag not in VOID:
+            self._here = element
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._here.tag == tag, f"</{tag}> closes <{self._here.tag}>"
+        assert self._here.parent is not None
+        self._here = self._here.parent
+
+    def handle_data(self, data: str) -> None:
+        self._here.texts.append(data)
+
+    def elements(self) -> list[Element]:
+        found, todo = [], [self.root]
+        while todo:
+            element = todo.pop()
+            found.append(element)
+            todo += element.children
+        return found
+
+    @property
+    def tags(self) -> list[str]:
+        return sorted(element.tag for element in self.elements())
+
+
+def value(share: float, n: int = 200) -> dict[str, Any]:
+    return {"value": share, "low": share - 0.05, "high": share + 0.05, "n": n, "interval": "Wilson 95 %"}
+
+
+def paired(b: str, difference: float, p: float, a: str = "tuned", **more: Any) -> dict[str, Any]:
+    width = abs(difference) / 2 if p < 0.05 else abs(difference) + 0.1
+    limits = {"low": difference - width, "high": difference + width}
+    return {"a": a, "b": b, "test": "exact McNemar", "difference": difference, **limits, "p": p, **more}
+
+
+def metric(
+    values: dict[str, float],
+    tests: Sequence[dict[str, Any]] = (),
+    name: str = "accuracy",
+    of: str | None = "topic",
+    higher: bool = True,
+    unit: str = "share",
+) -> dict[str, Any]:
+    entries = {system: value(share) for system, share in values.items()}
+    return {
+        "metric": name, "field": of, "unit": unit, "higher_is_better": higher, "values": entries, "tests": list(tests)
+    }  # fmt: skip
+
+
+def metrics(*tables: dict[str, Any], n: int = 200, **more: Any) -> dict[str, Any]:
+    systems = list(dict.fromkeys(system for table in tables for system in table["values"]))
+    return {"n": n, "split": "test", "systems": systems, "metrics": list(tables), "notes": [], **more}
+
+
+def prediction(row: str, system: str, said: dict[str, str], correct: bool | None, **more: Any) -> dict[str, Any]:
+    answer = "\n".join(said.values())
+    return {"id": row, "system": system, "answer": answer, "fields": said, "stopped": True, "correct": correct, **more}
+
+
+LABELS = ("heart", "lung", "skin")
+
+
+def classified() -> ReportData:
+    """200 rows of three classes; base is right on every third row, tuned on all but every seventh, the SVM on half."""
+    rows, predictions = {}, []
+    for place in range(200):
+        truth = LABELS[place % 3]
+        wrong = LABELS[(place + 1) % 3]
+        name = f"row-{place}"
+        rows[name] = TestRow(f"term number {place}", {"topic": truth})
+        for system, right in (("base", place % 3 == 0), ("tuned", place % 7 != 0), ("tfidf_svm", place % 2 == 0)):
+            predictions.append(prediction(name, system, {"topic": truth if right else wrong}, right))
+    accuracy = metric(
+        {"base": 0.335, "tuned": 0.855, "majority": 0.335, "tfidf_svm": 0.5},
+        [paired("base", 0.52, 1e-9), paired("majority", 0.52, 1e-9), paired("tfidf_svm", 0.355, 0.004)],
+    )
+    loss = metric(
+        {"base": 2.4, "tuned": 0.9}, [paired("base", -1.5, 1e-4)], "target_loss", None, higher=False, unit="nats"
+    )
+    history: list[dict[str, Any]] = []
+    for step in range(1, 41):
+        history.append({"step": step, "epoch": step // 20, "loss": 3 / step + 0.5, "lr": 1e-4})
+        if step % 10 == 0:
+            history.append({"step": step, "valid_loss": 3.2 / step + 0.55})
+    lengths = {"p50": 40, "p90": 60, "p99": 70, "max": 80, "max_length": 80, "dropped": 0, "split": 0}
+    return ReportData(
+        recipe="terms",
+        base="packaged:tiny",
+        task="classify",
+        language="en",
+        metrics=metrics(accuracy, loss),
+        data={
+            "rows_read": 1010, "rejected": 4, "dropped": {"duplicate": 5, "leak": 1, "limit": 0},
+            "reject_reasons": {"empty label": 4}, "splits": {"train": 700, "valid": 100, "test": 200},
+            "shape": "text_label", "clean": {"profile": "plain", "rows_changed": 9, "characters_removed": 12},
+            "classes": {name: {"train": 233, "valid": 33, "test": 66} for name in LABELS},
+            "missing_labels": {"train": [], "valid": [], "test": []}, "target_in_train": 0, "groups": 0, "conflicts": 2,
+            "lengths": {
+                "prompt_characters": {"p50": 30, "p90": 50, "p99": 60, "max": 70},
+                "target_characters": {"p50": 5, "p90": 6, "p99": 7, "max": 8},
+            },
+        },
+        model={
+            "steps": 40, "epochs": 2, "best_step": 40, "best_valid_loss": 0.63, "stopped_early": False,
+            "trainable_parameters": 4_884_480, "total_parameters": 139_399_488, "trainable_ratio": 0.035,
+            "seconds": 372.4, "tokens": 12000, "target_tokens": 900, "tokens_per_second": 943.2,
+            "lengths": lengths | {"histogram": [20 + place % 61 for place in range(700)]},
+            "device": "cpu", "dtype": "bfloat16", "threads": 2,
+        },
+        plan=[
+            {"role": "query", "num_modules": 30, "shapes": [[576, 576]], "parameters": 300, "share": 0.01},
+            {"role": "experts", "num_modules": 2, "shapes": [[8, 64, 32], [8, 32, 64]], "parameters": 100, "share": 0.003},
+        ],
+        history=history,
+        predictions=predictions,
+        rows=rows,
+        lineage=Lineage(
+            artifacts={"prepare": "prepare-00aa", "train": "train-11bb"}, versions={"torch": "2.13.0"},
+            seconds={"prepare": 3.2, "train": 4000.0}, date="2026-11-18", platform="Linux", command="yibu run terms.yaml",
+        ),
+    )  # fmt: skip
+
+
+def generated() -> ReportData:
+    """120 rows with a header that is right or wrong and a text that is neither; one baseline for each."""
+    rows, predictions = {}, []
+    for place in range(120):
+        name = f"note {place}"
+        truth = {"header": ("PLAN", "EXAM")[place % 2], "text": f"No pain since day {place}."}
+        rows[name] = TestRow("Doctor: pain?\nPatient: none.", truth)
+        said = {"header": truth["header"] if place % 4 else "?", "text": "No pain."}
+        predictions += [
+            prediction(name, "base", {"header": "", "text": "I am a doctor."}, False, stopped=False),
+            prediction(name, "tuned", said, place % 4 != 0),
+            prediction(name, "copy", {"text": "Doctor: pain?"}, None, stopped=None),
+        ]
+    header = metric({"base": 0.0, "tuned": 0.75}, [paired("base", 0.75, 1e-9)], of="header")
+    text = metric({"base": 0.1, "tuned": 0.6, "copy": 0.3}, name="rouge1", of="text", unit="F1")
+    text["tests"] = [paired("base", 0.5, 1e-4), paired("copy", 0.3, 1e-4)]
+    return ReportData(
+        recipe="notes", base="packaged:tiny", task="generate", language="en", metrics=metrics(header, text, n=120),
+        predictions=predictions, rows=rows,
+    )  # fmt: skip
