@@ -17,12 +17,21 @@ class Element:
     tag: str
     attributes: dict[str, str]
     parent: Element | None
-    children: list[Element] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    content: list[Element | str] = field(default_factory=list)
+
+    @property
+    def children(self) -> list[Element]:
+        return [part for part in self.content if isinstance(part, Element)]
 
     @property
     def text(self) -> str:
-        return " ".join(" ".join([*self.texts, *(child.text for child in self.children)]).split())
+        """All text in order, white space folded."""
+        parts = (part if isinstance(part, str) else f" {part.text} " for part in self.content)
+        return " ".join("".join(parts).split())
+
+    @property
+    def own_text(self) -> str:
+        return " ".join("".join(part for part in self.content if isinstance(part, str)).split())
 
     def all(self, tag: str) -> list[Element]:
         return [found for child in self.children for found in ([child] if child.tag == tag else []) + child.all(tag)]
@@ -50,7 +59,7 @@ class Page(HTMLParser):
         names = [name for name, _ in attrs]
         assert len(names) == len(set(names)), f"an attribute twice in <{tag}>"
         element = Element(tag, {name: value or "" for name, value in attrs}, self._here)
-        self._here.children.append(element)
+        self._here.content.append(element)
         if tag not in VOID:
             self._here = element
 
@@ -60,7 +69,7 @@ class Page(HTMLParser):
         self._here = self._here.parent
 
     def handle_data(self, data: str) -> None:
-        self._here.texts.append(data)
+        self._here.content.append(data)
 
     def elements(self) -> list[Element]:
         found, todo = [], [self.root]
@@ -161,14 +170,15 @@ def classified() -> ReportData:
         },
         plan=[
             {"role": "query", "num_modules": 30, "shapes": [[576, 576]], "parameters": 300, "share": 0.01},
-            {"role": "experts", "num_modules": 2, "shapes": [[8, 64, 32], [8, 32, 64]], "parameters": 100, "share": 0.003},
+            {"role": "experts", "num_modules": 2, "shapes": [[8, 64, 32], [8, 32, 64]], "parameters": 100},
         ],
         history=history,
         predictions=predictions,
         rows=rows,
         lineage=Lineage(
             artifacts={"prepare": "prepare-00aa", "train": "train-11bb"}, versions={"torch": "2.13.0"},
-            seconds={"prepare": 3.2, "train": 4000.0}, date="2026-11-18", platform="Linux", command="yibu run terms.yaml",
+            seconds={"prepare": 3.2, "train": 4000.0}, date="2026-11-18", platform="Linux",
+            command="yibu run terms.yaml",
         ),
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ import torch
 VOCABULARY = 512
 MAX_LENGTH = 256
 PAD, BOS, EOS = 0, 1, 4
+SPECIAL = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|endoftext|>"]
 
 TEMPLATE = (
     "{% for message in messages %}"
@@ -139,7 +140,7 @@ def tiny_tokenizer() -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
-        special_tokens=["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"],
+        special_tokens=SPECIAL,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -163,7 +164,7 @@ def tiny_base(folder: Path, architecture: str = "llama", seed: int = 0, **change
 
 def tiny_ids(num_rows: int = 2, length: int = 24, seed: int = 0) -> torch.Tensor:
     """Token ids ``[num_rows, length]`` without special tokens."""
-    return torch.randint(5, VOCABULARY, (num_rows, length), generator=torch.Generator().manual_seed(seed))
+    return torch.randint(len(SPECIAL), VOCABULARY, (num_rows, length), generator=torch.Generator().manual_seed(seed))
 
 
 def tiny_gguf(path: Path) -> Path:
@@ -192,8 +193,8 @@ def tiny_gguf(path: Path) -> Path:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(sorted(bpe["vocab"], key=bpe["vocab"].get))
-    special, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
-    writer.add_token_types([special if index <= EOS else normal for index in range(len(bpe["vocab"]))])
+    kinds = [gguf.TokenType.CONTROL] * len(SPECIAL)
+    writer.add_token_types(kinds + [gguf.TokenType.NORMAL] * (len(bpe["vocab"]) - len(kinds)))
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in bpe["merges"]])
     writer.add_bos_token_id(BOS)
     writer.add_eos_token_id(EOS)

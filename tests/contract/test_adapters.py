@@ -1,4 +1,4 @@
-"""One test over every architecture: what is adapted is what was planned, it trains, and it leaves as everybody's format.
+"""One test over every architecture: what is adapted is what was planned, it trains, it leaves in everybody's format.
 
 The peft side of each check is plain peft: ``PeftModel.from_pretrained`` and ``AutoModelForCausalLM.from_pretrained``.
 """
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tiny import ARCHITECTURES, tiny_ids, tiny_model
 from transformers import AutoModelForCausalLM
 
+from tiny import ARCHITECTURES, tiny_ids, tiny_model
 from yibu import adapters, bases
 from yibu.adapters import lora
 from yibu.core.errors import TrainingError

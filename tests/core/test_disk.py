@@ -86,6 +86,35 @@ def test_digest_folder_enters_a_linked_folder_and_ends_in_a_loop(tmp_path: Path)
     assert digest_folder(inside) != before
 
 
+def test_digest_folder_does_not_depend_on_the_order_in_which_the_disk_lists_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = _folder(tmp_path / "outside", {"x": "1"})
+    inside = _folder(tmp_path / "inside", {"y": "1", "p/z": "2", "q/z": "3"})
+    for name in ("p/link", "q/link"):
+        (inside / name).symlink_to(outside)
+
+    class Listing(list):
+        def __enter__(self) -> Listing:
+            return self
+
+        def __exit__(self, *error: object) -> None: ...
+
+        def __next__(self) -> os.DirEntry[str]:
+            if self:
+                return self.pop()
+            raise StopIteration
+
+    digests = set()
+    real = os.scandir
+    for reverse in (False, True):
+        monkeypatch.setattr(
+            os, "scandir", lambda top, r=reverse: Listing(sorted(real(top), key=lambda entry: entry.name, reverse=r))
+        )
+        digests.add(digest_folder(inside))
+    assert len(digests) == 1
+
+
 def test_digest_folder_refuses_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "dead").symlink_to(tmp_path / "gone")
     with pytest.raises(InputError, match="no file"):

@@ -286,6 +286,25 @@ def test_at_every_step_a_crash_leaves_the_move_done_or_not_done(tmp_path: Path, 
     assert outcomes == sorted(outcomes), "once done, it stays done"
 
 
+@pytest.mark.parametrize("length", [1, 100, -1])
+def test_a_record_that_a_crash_tore_is_cut_off(filled: Path, length: int) -> None:
+    """The disk may have kept the announcement and a part of the line."""
+    before = (filled / "ledger.jsonl").read_bytes()
+    head = json.loads((filled / "ledger.head.json").read_text())
+    _move(filled, "model-5")
+    after = (filled / "ledger.jsonl").read_bytes()
+    pending = {**head, "pending": Ledger(filled).entries()[-1].hash}
+    (filled / "ledger.jsonl").write_bytes(before + after[len(before) :][:length])
+    (filled / "ledger.head.json").write_text(json.dumps(pending))
+    Target(filled)("r", f"model-{_NUM}")
+    assert Ledger(filled).check()[1] == [], "a move under way is no damage"
+    Ledger(filled).recover(Target(filled))
+    assert (filled / "ledger.jsonl").read_bytes() == before
+    assert json.loads((filled / "ledger.head.json").read_text()) == head
+    _move(filled, "model-6")
+    assert [entry.after for entry in Ledger(filled).entries()][-2:] == [f"model-{_NUM}", "model-6"]
+
+
 def test_recovery_does_not_believe_a_record_that_was_not_announced(filled: Path) -> None:
     head = json.loads((filled / "ledger.head.json").read_text())
     (filled / "ledger.head.json").write_text(json.dumps({**head, "pending": "cd" * 32}))

@@ -393,6 +393,39 @@ def test_at_every_step_a_kill_leaves_no_artifact_or_a_whole_one(tmp_path: Path) 
     assert set(runs) == {1, 2}, "some were redone; those killed after the manifest was written were only published"
 
 
+@pytest.mark.parametrize("resumable", [False, True])
+def test_what_was_sealed_before_the_kill_is_published_and_not_redone(
+    store: Store, messages: pytest.LogCaptureFixture, resumable: bool
+) -> None:
+    made = _stage(lambda settings, work: (work.scratch, work.write_text("a", "b")), resumable=resumable)
+    child = os.fork()
+    if child == 0:
+        os.rename = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+        store.run(made, Options())
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert store.artifacts() == []
+
+    def never(settings: Options, work: Work) -> None:
+        pytest.fail("it was done already")
+
+    artifact = store.run(_stage(never, resumable=resumable), Options())
+    assert sorted(artifact.manifest.files) == ["a"]
+    assert f"{artifact.id} was finished by a run that was killed" in messages.text
+    assert store.verify() == []
+
+
+def test_a_sealed_folder_that_was_damaged_before_it_was_published_is_made_again(store: Store) -> None:
+    made = _stage(lambda settings, work: work.write_text("a", "b"), resumable=True)
+    finished = store.run(made, Options())
+    (store.root / "work").mkdir(exist_ok=True)
+    left = finished.path.rename(store.root / "work" / finished.id)
+    (left / "a").chmod(0o644)
+    (left / "a").write_text("B")
+    assert store.run(made, Options()).file("a").read_text() == "b"
+    assert store.verify() == []
+
+
 def _killed_at(store: Store, made: Stage, number: int) -> bool:
     child = os.fork()
     if child == 0:
@@ -676,18 +709,31 @@ def test_verify_finds_a_promoted_artifact_that_was_exchanged_for_a_consistent_ot
     assert store.verify() == [f"{made.id}: manifest.json is not the one to which production was moved"]
 
 
+def _interrupt_a_move(store: Store, ref: str, to: Artifact) -> None:
+    """Leave the store as a process leaves it that dies after the record and before the ref is written."""
+    old_ref = (store.root / "refs" / f"{ref}.json").read_bytes()
+    old_head = json.loads((store.root / "ledger.head.json").read_text())
+    store.set_ref(ref, to)
+    (store.root / "refs" / f"{ref}.json").write_bytes(old_ref)
+    pending = {**old_head, "pending": store.ledger()[-1].hash}
+    (store.root / "ledger.head.json").write_text(json.dumps(pending))
+
+
 def test_a_move_that_a_crash_interrupted_is_finished_when_the_store_is_opened(store: Store) -> None:
     first, second = store.run(prepare, Options()), store.run(prepare, Options(text="2"))
     store.set_ref("production", first)
-    old_ref = (store.root / "refs" / "production.json").read_bytes()
-    old_head = json.loads((store.root / "ledger.head.json").read_text())
-    store.set_ref("production", second)
-    # As if the process had died after the record and before the ref.
-    (store.root / "refs" / "production.json").write_bytes(old_ref)
-    pending = {**old_head, "pending": store.ledger()[-1].hash}
-    (store.root / "ledger.head.json").write_text(json.dumps(pending))
+    _interrupt_a_move(store, "production", second)
     assert store.ref("production") == first
     assert Store(store.root).ref("production") == second
+    assert store.verify() == []
+
+
+def test_a_store_that_was_open_before_the_crash_finishes_the_move_before_its_own(store: Store) -> None:
+    first, second = store.run(prepare, Options()), store.run(prepare, Options(text="2"))
+    store.set_ref("production", first)
+    _interrupt_a_move(store, "production", second)
+    store.set_ref("shadow", first)
+    assert store.refs() == {"production": second.id, "shadow": first.id}
     assert store.verify() == []
 
 

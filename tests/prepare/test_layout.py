@@ -62,6 +62,21 @@ def test_a_task_may_use_fields_that_the_shape_makes() -> None:
     assert made.label == "x"
 
 
+def test_turns_and_entities_are_read_by_their_shape_also_for_a_task_of_ones_own() -> None:
+    turns = [{"role": "developer", "content": [{"type": "text", "text": "Hi"}]}, {"role": "user", "content": "Q"}]
+    record = {"messages": [*turns, {"role": "assistant", "content": "A"}]}
+    found = layout([record], {"kind": "generate", "system": "Another."})
+    assert found.shape == "messages"
+    made = row(found, record)
+    assert isinstance(made, Row)
+    assert made.fields["messages"][0] == {"role": "system", "content": "Hi"}
+
+
+def test_structured_columns_of_no_known_shape_are_taken_as_they_are() -> None:
+    record = {"note": "aspirin", "entities": {"drug": "aspirin"}}
+    assert layout([record], {"kind": "generate", "prompt": "{note}", "target": "{entities}"}).shape == "fields"
+
+
 def test_data_label_names_the_class_of_texts() -> None:
     found = layout([{"text": "a", "topic": "x", "label": 3}], label="topic")
     made = row(found, {"text": "a", "topic": "x", "label": 3})

@@ -148,7 +148,7 @@ def test_groups_never_cross(stratify: str | None) -> None:
     ("fixed", "carved", "share"),
     [(("train", "test"), "valid", 1 / 9), (("train", "valid"), "test", 1 / 9)],
 )
-def test_a_missing_split_is_carved_from_train(fixed: tuple[Split, ...], carved: str, share: float) -> None:
+def test_a_missing_split_is_carved_from_train(fixed: tuple[Split, ...], carved: Split, share: float) -> None:
     sizes = Counter(place(random_rows(5, 9000), SplitSettings(), fixed))
     assert set(sizes) == {"train", carved}
     assert abs(sizes[carved] / 9000 - share) < 0.015

@@ -355,7 +355,7 @@ def test_chinese_rows(run: Prepare) -> None:
 
 def test_memory_does_not_grow_with_the_length_of_rows(run: Prepare, tmp_path: Path) -> None:
     def peak(size: int) -> int:
-        path = write(tmp_path / f"{size}.jsonl", [{"text": f"{i} " + "word " * 1000} for i in range(size)])
+        path = write(tmp_path / f"{size}.jsonl", [{"text": f"{i} " + "x" * 5000} for i in range(size)])
         tracemalloc.start()
         try:
             run(path)

@@ -22,7 +22,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from yibu.adapters import Facts, Plan, PlannedClass, check_attached
+from yibu.adapters import Facts, Plan, PlannedClass, Role, check_attached
 from yibu.core.errors import BaseModelError, RecipeError, TrainingError, nearest
 from yibu.core.recipe import Settings as BaseSettings
 
@@ -32,7 +32,13 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 class Settings(BaseSettings):
-    """Low-rank updates of frozen matrices."""
+    """Low-rank updates of frozen matrices.
+
+    ``targets: all`` is attention, MLP, dense and shared experts: what every token passes through. Routed experts are
+    left out unless asked for, because a small domain set shows each of them few tokens, because peft then computes an
+    update of every expert in every step, and because servers misread such adapters today (vLLM PR 52198, SGLang issue
+    25528: a tuned model scored 0.018 in place of 0.68), so that only the merged model can be served.
+    """
 
     kind: Literal["lora"] = "lora"
     r: int = Field(16, ge=1, description="rank of the update")
@@ -43,7 +49,7 @@ class Settings(BaseSettings):
     )
     experts: bool = Field(
         False,
-        description="adapt the routed experts too, each with rank r / (experts per token); see docs/decisions",
+        description="adapt the routed experts too, each with rank r / (experts per token)",
     )
 
     @model_validator(mode="after")
@@ -54,7 +60,7 @@ class Settings(BaseSettings):
 
 
 def plan(model: Any, facts: Facts, settings: Settings) -> Plan:
-    """What LoRA would adapt, from the model itself and the facts of its architecture.
+    """What LoRA would adapt, from the model itself (on any device, meta included) and the facts of its architecture.
 
     Args:
         model: a transformers causal language model without adapters.
@@ -65,30 +71,26 @@ def plan(model: Any, facts: Facts, settings: Settings) -> Plan:
         TrainingError: a linear layer that no role names, or a role that the base should have and has not.
     """
     found = _modules_by_role(model, facts)
-    wanted = _wanted_roles(facts, settings)
     classes = []
-    for role in wanted:
-        names = found.get(role)
-        if names:
-            classes.append(_planned(model, facts, role, names, settings))
-        elif settings.targets == "all" and not next(r for r in facts.roles if r.name == role).optional:
+    for role in _wanted_roles(facts, settings):
+        if names := found.get(role.name):
+            classes.append(_planned(model, role, names, settings))
+        elif settings.targets != "all" or role.kind == "experts":
+            raise RecipeError(f"The adapter's target {role.name!r} is not in this base.", allowed=sorted(found))
+        elif not role.optional:
             raise TrainingError(
                 "The base lacks modules that its architecture should have, so they would not be trained.",
-                got=f"no module of the role {role} in {type(model).__name__}",
+                got=f"no module of the role {role.name} in {type(model).__name__}",
                 do="report the architecture and the version of transformers (`yibu doctor`)",
-            )
-        elif settings.targets != "all" or role in _expert_roles(facts):
-            raise RecipeError(
-                f"The adapter's target {role!r} is not in this base.",
-                got=role,
-                allowed=sorted(name for name in found if _kind(facts, name) in ADAPTABLE),
             )
     if not classes:
         raise RecipeError("The adapter would adapt nothing.", got=type(model).__name__, allowed="a base with nn.Linear")
-    grouped = [planned.role for planned in classes if planned.kind == "grouped"]
-    if grouped and settings.dropout:
+    wrapped = [planned.role for planned in classes if planned.kind != "linear"]
+    if wrapped and settings.dropout:
         raise RecipeError(
-            "Grouped linear layers can only be adapted without dropout.", got=grouped, do="set adapter.dropout: 0"
+            "These parts can only be adapted without dropout (peft adds their update to the weight itself).",
+            got=wrapped,
+            do="set adapter.dropout: 0, or leave them out of adapter.targets",
         )
     return Plan(tuple(classes), sum(parameter.numel() for parameter in model.parameters()))
 
@@ -227,10 +229,13 @@ def _modules_by_role(model: Any, facts: Facts) -> dict[str, list[str]]:
     return found
 
 
-def _wanted_roles(facts: Facts, settings: Settings) -> list[str]:
-    adaptable = [role.name for role in facts.roles if role.kind in ADAPTABLE]
+def _wanted_roles(facts: Facts, settings: Settings) -> list[Role]:
+    adaptable = {role.name: role for role in facts.roles if role.kind in ADAPTABLE}
+    experts = [role for role in adaptable.values() if role.kind == "experts"]
+    if settings.experts and not experts:
+        raise RecipeError("adapter.experts is on, but this architecture has no routed experts.", got=facts.name)
     if settings.targets == "all":
-        wanted = [role.name for role in facts.roles if role.adapt]
+        wanted = [role for role in adaptable.values() if role.adapt]
     else:
         for target in settings.targets:
             if target not in adaptable:
@@ -241,30 +246,12 @@ def _wanted_roles(facts: Facts, settings: Settings) -> list[str]:
                     allowed=["all", *adaptable],
                     do=f"did you mean {close!r}?" if close else None,
                 )
-        wanted = list(dict.fromkeys(settings.targets))
-        if settings.dropout and set(wanted) & set(_expert_roles(facts)):
-            raise RecipeError("Experts can only be adapted without dropout.", do="set adapter.dropout: 0")
-    if settings.experts:
-        experts = _expert_roles(facts)
-        if not experts:
-            raise RecipeError(
-                "adapter.experts is on, but this architecture has no routed experts.", got=facts.name, do="leave it out"
-            )
-        wanted += [name for name in experts if name not in wanted]
-    return wanted
+        wanted = [role for role in adaptable.values() if role.name in settings.targets]
+    return wanted + [role for role in experts if settings.experts and role not in wanted]
 
 
-def _expert_roles(facts: Facts) -> list[str]:
-    return [role.name for role in facts.roles if role.kind == "experts"]
-
-
-def _kind(facts: Facts, name: str) -> str:
-    return next(role.kind for role in facts.roles if role.name == name)
-
-
-def _planned(model: Any, facts: Facts, role: str, names: list[str], settings: Settings) -> PlannedClass:
-    kind = _kind(facts, role)
-    rank = settings.r
+def _planned(model: Any, role: Role, names: list[str], settings: Settings) -> PlannedClass:
+    kind, rank = role.kind, settings.r
     if kind == "experts":
         # A token sees only num_experts_per_tok of the experts, so their ranks together are the rank it sees
         # (Schulman et al. 2025, "LoRA Without Regret").
@@ -273,7 +260,7 @@ def _planned(model: Any, facts: Facts, role: str, names: list[str], settings: Se
     shapes = [tuple(weight.shape) for weight in weights]
     parameters = sum(rank * (shape[-1] + shape[-2]) * (shape[0] if len(shape) == 3 else 1) for shape in shapes)
     return PlannedClass(
-        role=role,
+        role=role.name,
         kind=kind,
         names=tuple(names),
         shapes=tuple(sorted(set(shapes))),
@@ -298,8 +285,8 @@ def _peft_targets(model: Any, plan: Plan) -> tuple[list[str], list[str]]:
             else:
                 modules.add(name)
     return (
-        _shortest(modules, [name for name, _ in model.named_modules()]),
-        _shortest(parameters, [name for name, _ in model.named_parameters()]),
+        _shortest(modules, [name for name, _ in model.named_modules()], least=1),
+        _shortest(parameters, [name for name, _ in model.named_parameters()], least=2),
     )
 
 
@@ -324,12 +311,12 @@ def _rewritten_by_peft(model: Any, leaves: Collection[str]) -> set[str]:
     return rewritten
 
 
-def _shortest(wanted: set[str], names: list[str]) -> list[str]:
-    """Shortest dotted endings that match the wanted names and no other, as peft matches them."""
+def _shortest(wanted: set[str], names: list[str], least: int) -> list[str]:
+    """Shortest dotted endings, of `least` parts or more, that match the wanted names and no other as peft matches."""
     endings: set[str] = set()
     for name in sorted(wanted):
         parts = name.split(".")
-        ends = [".".join(parts[-length:]) for length in range(1, len(parts) + 1)]
+        ends = [".".join(parts[-length:]) for length in range(least, len(parts) + 1)]
         if endings.isdisjoint(ends):
             endings.add(next(end for end in ends if {n for n in names if f".{n}".endswith(f".{end}")} <= wanted))
     return sorted(endings)

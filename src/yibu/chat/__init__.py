@@ -65,11 +65,15 @@ def _piped() -> Iterator[str]:
 
 def _typed(out: Console, partner: Partner) -> Iterator[str]:
     """Lines with editing and history, until Ctrl-D or /end."""
+    prompt = "› "
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  (its import is what gives input() arrow keys)
+
+        if out.color_system:  # between \\001 and \\002 stands what takes no space, or readline redraws amiss
+            prompt = "\001\033[1;36m\002› \001\033[0m\002"
     while True:
         try:
-            line = out.input("[bold cyan]› [/]").strip()
+            line = input(prompt).strip()
         except EOFError:
             out.print()
             return
@@ -154,6 +158,6 @@ def _bars(reply: Reply) -> Table:
     table.add_column(justify="right")
     for place, (label, share) in enumerate(reply.choices):
         style = "bold green" if place == 0 else "dim"
-        bar = "━" * max(1, round(16 * share))
+        bar = "━" * round(16 * share)
         table.add_row(Text(f"{share:.1%}", style=style), Text(f"{bar:<16}", style=style), Text(label, style=style))
     return table

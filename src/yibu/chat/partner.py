@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 log = get("chat")
 NUM_CHOICES = 3
-_NEW_TOKENS = 256  # where the task does not say how long an answer may be
 
 Show = Callable[[str], None]
 
@@ -67,7 +66,7 @@ class Partner:
         self.system = system
         self.task = task
         self.fields = prompt_fields(task)
-        self.max_new_tokens = max_new_tokens or getattr(task.settings, "max_new_tokens", _NEW_TOKENS)
+        self.max_new_tokens = max_new_tokens or task.max_new_tokens
         self._clean = clean
         self._tree: bool | None = None  # whether labels may be scored as a tree; asked at the first question
         self._turns: dict[bool, list[tasks.Message]] = {True: [], False: []}

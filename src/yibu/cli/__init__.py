@@ -219,17 +219,16 @@ def report(
     json_lines: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print the path of a report; with --lang, render it in the other language first."""
+    """Print the path of a report, in English or Chinese; --out copies it, --open shows it."""
     with session(json_lines, verbose) as here:
-        from yibu.cli.find import find, in_language, language_of
+        from yibu.cli.find import find, language_of, page_of
         from yibu.core.errors import InputError
         from yibu.core.store import Store
 
         shelf = Store(store)
         found = find(shelf, name, "report")
-        if lang is not None:
-            found = in_language(found, shelf, lang)
-        path = found.file("report.html")
+        language = language_of(found, lang)
+        path = page_of(found, language)
         if out is not None:
             if out.is_dir() or not out.absolute().parent.is_dir():
                 raise InputError(
@@ -237,7 +236,7 @@ def report(
                 )
             shutil.copyfile(path, out)
             path = out.absolute()
-        here.tell("report", Text(str(path)), id=found.id, path=str(path), lang=language_of(found))
+        here.tell("report", Text(str(path)), id=found.id, path=str(path), lang=language)
         if open_it:
             typer.launch(str(path))
 

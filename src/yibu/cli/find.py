@@ -6,9 +6,7 @@ from pathlib import Path
 
 from yibu import pipeline
 from yibu.core.errors import Damaged, StoreError, nearest
-from yibu.core.recipe import apply_overrides, parse
 from yibu.core.store import Artifact, Store
-from yibu.evaluate import ReportConfig, evaluate
 
 
 def find(store: Store, name: str | None, part: str) -> Artifact:
@@ -48,15 +46,12 @@ def find(store: Store, name: str | None, part: str) -> Artifact:
     return found
 
 
-def in_language(report: Artifact, store: Store, lang: str) -> Artifact:
-    """The report in a language; where it is another one, the same stage with the same inputs and this one setting."""
-    if lang == language_of(report):
-        return report
-    config = parse(ReportConfig, apply_overrides(report.manifest.config, [f"evaluate.lang={lang}"]))
-    return store.run(evaluate, config, **{name: store.get(id) for name, id in report.manifest.inputs.items()})
+def language_of(report: Artifact, wanted: str | None = None) -> str:
+    """Language to show a report in: the one asked for, else the one that its recipe sets, else that of its rows."""
+    setting = wanted or str(report.manifest.config["evaluate"]["lang"])
+    return str(report.read_json("metrics.json")["language"]) if setting == "auto" else setting
 
 
-def language_of(report: Artifact) -> str:
-    """Language that a report is written in: as set, else that of its rows."""
-    wanted = str(report.manifest.config["evaluate"]["lang"])
-    return str(report.read_json("metrics.json")["language"]) if wanted == "auto" else wanted
+def page_of(report: Artifact, lang: str) -> Path:
+    """The page in a language; the artifact holds it in both."""
+    return report.file(f"report.{lang}.html")

@@ -11,7 +11,7 @@ from typing import Literal
 from rich.text import Text
 
 from yibu import pipeline
-from yibu.cli.find import language_of
+from yibu.cli.find import language_of, page_of
 from yibu.cli.history import duration
 from yibu.cli.results import results_view
 from yibu.cli.session import Session
@@ -31,12 +31,12 @@ def build(
     Args:
         source: recipe, or file or folder of rows.
         overrides: ``section.key=value``.
-        lang: language of the report; None leaves it to the recipe.
+        lang: language to show the results in; None leaves it to the recipe.
         root: folder of the store; None is the default.
         last: the part to stop after.
     """
     began = time.monotonic()
-    recipe = pipeline.load(source, [*overrides, *([f"evaluate.lang={lang}"] if lang else ())])
+    recipe = pipeline.load(source, overrides)
     store = Store(root)
     known = {artifact.id for artifact in store.artifacts()}
     parts: dict[str, Artifact] = {"data": pipeline.make_data(recipe, store)}
@@ -48,13 +48,14 @@ def build(
     seconds = time.monotonic() - began
 
     if last == "report":
-        _tell_results(here, recipe.name, parts["report"])
-        _tell_path(here, "Report", parts["report"].file("report.html"))
+        language = language_of(parts["report"], lang)
+        _tell_results(here, recipe.name, parts["report"], language)
+        _tell_path(here, "Report", page_of(parts["report"], language))
     else:
         _tell_path(here, last.capitalize(), parts[last].path)
     ids = {name: artifact.id for name, artifact in parts.items()}
-    took = f"Made {', '.join(made)} in" if made else "Everything was done before, so nothing was done again:"
-    view = Text(f"{took} {duration(seconds)}.")
+    took = duration(seconds)
+    view = Text(f"Made {', '.join(made)} in {took}." if made else f"Nothing was redone: all was done before ({took}).")
     here.tell("done", view, name=recipe.name, made=made, seconds=round(seconds, 3), **ids)
     again = [str(source), *overrides]
     following = {"data": ["train", *again], "model": ["evaluate", *again], "report": ["chat", recipe.name]}[last]
@@ -62,9 +63,9 @@ def build(
     here.say(Text.assemble(("Next: ", "bold"), shlex.join(["yibu", *following, *where])))
 
 
-def _tell_results(here: Session, name: str, report: Artifact) -> None:
+def _tell_results(here: Session, name: str, report: Artifact, lang: str) -> None:
     metrics, config = report.read_json("metrics.json"), report.manifest.config
-    view = results_view(metrics, name, str(config["base"]), language_of(report))
+    view = results_view(metrics, name, str(config["base"]), lang)
     here.tell("results", view, **metrics)
 
 

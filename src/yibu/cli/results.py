@@ -29,33 +29,35 @@ def results_view(metrics: Mapping[str, Any], recipe: str, base: str, lang: str) 
     """
     text = Text(lang)
     data = ReportData(recipe, base, str(metrics["task"]), str(metrics["language"]), metrics)
-    systems = [str(name) for name in metrics["systems"]]
-    table = Table(
-        title=f"{recipe} · {base}", title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    table.add_column("", min_width=12)
-    for name in systems:
-        table.add_column(Line(text.system(name), overflow="fold"), justify="right", no_wrap=True)
+    # Metrics of a label and of a text have other baselines; each set of systems gets a table that fits the screen.
+    tables: dict[tuple[str, ...], Table] = {}
     for group in result_groups(data, text):
-        rows = {row.system: row for row in group.rows}
-        sizes = list(dict.fromkeys(row.n for row in group.rows))
+        systems = tuple(row.system for row in group.rows)
+        table = tables.setdefault(systems, _table(systems))
         head = Line(group.name)
-        head.append(f"\n{group.direction}\nn = {' / '.join(sizes)}", style="dim")
-        table.add_row(head, *(_cell(rows.get(text.system(name))) for name in systems), end_section=True)
-    parts: list[RenderableType] = [table]
+        head.append("".join(f"\n{part}" for part in (group.direction, group.n) if part), style="dim")
+        table.add_row(head, *(_cell(row) for row in group.rows), end_section=True)
+    parts: list[RenderableType] = [Line(f"{recipe} · {base}", style="bold"), *tables.values()]
     parts += [Line(f"{found.about} · {found.sentence}", style=_TONES[found.tone]) for found in verdicts(data, text)]
     parts += [Line(remark, style="yellow") for remark in remarks(data, text)]
     parts.append(Line(f"{text('results.notes')} {methods(data, text)}", style="dim"))
     return Padding(Group(*parts), (1, 0))
 
 
-def _cell(row: ResultRow | None) -> Line:
+def _table(systems: tuple[str, ...]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", min_width=12)
+    for name in systems:
+        table.add_column(Line(name, overflow="fold"), justify="right", no_wrap=True)
+    return table
+
+
+def _cell(row: ResultRow) -> Line:
     """Value, its interval, and the p of tuned against this system."""
-    if row is None:
-        return Line("–", style="dim")
-    cell = Line(row.value, style="bold green" if row.best else "bold" if row.is_tuned else "")
-    if row.interval:
-        cell.append(f"\n{row.interval}", style="not bold dim default")
+    cell = Line(row.value, style="bold green" if row.best else "")
+    for part in (row.interval, row.n):
+        if part:
+            cell.append(f"\n{part}", style="not bold dim default")
     if row.p:
         p = row.p if row.p.startswith("<") else f"= {row.p}"
         cell.append(f"\np {p}", style=f"not bold {_OUTCOMES.get(row.outcome, 'dim')}")

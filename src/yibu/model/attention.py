@@ -36,7 +36,7 @@ def packed_attention(
 
     Args:
         query_BHTD, key_BHTD, value_BHTD: keys and values may have fewer heads (grouped-query attention).
-        attention_mask: boolean ``[B, 1, T, T]`` (True = may attend), for trees of answers; None for a pack.
+        attention_mask: boolean ``[B, 1, T, S]`` over S keys (True = may attend), for trees of answers; None for a pack.
         cu_seq_lens_q: ``[num_sequences + 1]``, borders of the sequences up to T; None is one sequence. Tokens before
             the first border are a beginning that all sequences have in common and attend to.
         sliding_window: tokens that a token may look back, itself included.
@@ -56,25 +56,25 @@ def packed_attention(
         query_BHTD, key_BHTD, value_BHTD = query_BHTD.float(), key_BHTD.float(), value_BHTD.float()
     grouped = query_BHTD.shape[1] != key_BHTD.shape[1]
 
+    def product(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        return F.scaled_dot_product_attention(
+            query, key, value, mask, dropout, is_causal=mask is None, scale=scaling, enable_gqa=grouped
+        )
+
     def attend(begin: int, end: int, prefix: int = 0) -> Tensor:
         keys, values = key_BHTD[:, :, begin:end], value_BHTD[:, :, begin:end]
-        mask = attention_mask
         if prefix:
             keys = torch.cat([key_BHTD[:, :, :prefix], keys], dim=2)
             values = torch.cat([value_BHTD[:, :, :prefix], values], dim=2)
         windowed = sliding_window is not None and prefix + end - begin > sliding_window
-        if mask is None and (prefix or windowed):
+        mask = None
+        if prefix or windowed:
             mask = _causal(end - begin, prefix, sliding_window if windowed else None, query_BHTD.device)
-        return F.scaled_dot_product_attention(
-            query_BHTD[:, :, begin:end],
-            keys,
-            values,
-            attn_mask=mask,
-            dropout_p=dropout,
-            is_causal=mask is None,
-            scale=scaling,
-            enable_gqa=grouped,
-        )
+        return product(query_BHTD[:, :, begin:end], keys, values, mask)
+
+    if attention_mask is not None:
+        output_BHTD = product(query_BHTD, key_BHTD, value_BHTD, attention_mask)
+        return output_BHTD.transpose(1, 2).to(dtype).contiguous(), None
 
     borders = [0, query_BHTD.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
     prefix = borders[0]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-_CJK = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_LETTER = re.compile(r"[^\W\d_]")
+_CJK = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
+_NO_LETTER = re.compile(r"[\W\d_]+")
 _NUM_ROWS = 1000
+_NUM_CHARACTERS = 1000  # of each row
 _MIN_SHARE = 0.2
 
 
@@ -20,8 +21,9 @@ class LanguageGuess:
     def add(self, text: str) -> None:
         if self._num_rows < _NUM_ROWS:
             self._num_rows += 1
-            self._num_letters += len(_LETTER.findall(text))
-            self._num_cjk += len(_CJK.findall(text))
+            letters = _NO_LETTER.sub("", text[:_NUM_CHARACTERS])
+            self._num_letters += len(letters)
+            self._num_cjk += len(letters) - len(_CJK.sub("", letters))
 
     @property
     def language(self) -> Literal["en", "zh"]:

@@ -18,6 +18,7 @@ from yibu.prepare.settings import DataSettings, PrepareConfig
 from yibu.readers import Raw
 
 ANY_COLUMNS = "fields"  # the shape of records whose columns the task names itself
+STRUCTURED = ("messages", "entities")  # fields whose value a shape must put in order
 CLASS = "label"  # as a column to stratify by: the task's class
 
 
@@ -120,18 +121,24 @@ class Layout:
 
 
 def _shape(config: PrepareConfig, records: list[dict[str, Any]], columns: Collection[str]) -> str:
+    """The shape that is set; else any columns, where the task names such; else what the rows look like.
+
+    Turns and entities come in many dialects, so a column of that name does not do: it is read by its shape.
+    """
     if config.data.shape != "auto":
         return config.data.shape
     if config.task is None:
         return shapes.detect(records)
     wanted = tasks.build(config.task).fields
-    if all(name in columns for name in wanted):
+    if all(name in columns for name in wanted) and not any(name in STRUCTURED for name in wanted):
         return ANY_COLUMNS
     try:
         return shapes.detect(records)
     except DataError:
         for name in wanted:
             _require(name, columns, "The task")
+        if all(name in columns for name in wanted):
+            return ANY_COLUMNS
         raise
 
 

@@ -72,6 +72,8 @@ def prepare(config: PrepareConfig, work: Work) -> None:
                 _write(split, gathered, others, flagged if split == "test" else set(), work, dropped)
                 progress.advance(len(gathered.tables[split]))
     summary["target_in_train"] = len(flagged)
+    sizes = ", ".join(f"{split} {size}" for split, size in summary["splits"].items())
+    _logger.info("%d rows read, %d rejected; %s", summary["rows_read"], summary["rejected"], sizes)
     work.write_json("summary.json", summary)
     work.notes["rows"] = summary["splits"]
     shutil.rmtree(work.scratch)
@@ -89,6 +91,7 @@ def _gather(config: PrepareConfig, work: Work, dropped: IO[str]) -> tuple[Gather
     num_read = len(first)
     with Rejects.writing(work.file("rejected.jsonl")) as rejects:
         if gathered is not None:
+            _logger.info("the rows have the shape %r", gathered.layout.shape)
             gathered.run(itertools.chain(first, rest), rejects)
             num_read = gathered.num_read
         else:

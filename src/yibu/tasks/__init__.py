@@ -47,6 +47,7 @@ class Task(Protocol):
 
     Attributes:
         closed_set: the answer is always one of a set of labels, so it is scored by likelihood over that set.
+        max_new_tokens: longest answer of free text; 0 for a closed set, where nothing is generated.
         labels: that set, once known; None for free text.
         fields: row fields that the templates use; a row without one of them is rejected.
         label_fields: those of `fields` that hold a class; cleaning leaves them alone.
@@ -54,6 +55,7 @@ class Task(Protocol):
     """
 
     closed_set: bool
+    max_new_tokens: int
     labels: list[str] | None
     fields: tuple[str, ...]
     label_fields: tuple[str, ...]

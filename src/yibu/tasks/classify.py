@@ -69,6 +69,7 @@ class Task:
     """See `yibu.tasks.Task`."""
 
     closed_set = True
+    max_new_tokens = 0
 
     def __init__(self, settings: Settings, labels: list[str] | None = None) -> None:
         """

@@ -82,6 +82,7 @@ class Task:
     def __init__(self, settings: Settings, labels: list[str] | None = None) -> None:
         self.settings = settings
         self.labels: list[str] | None = None
+        self.max_new_tokens = settings.max_new_tokens
         self._prompt = None if settings.prompt is None else Template.of(settings.prompt)
         self._target = None if settings.target is None else Template.of(settings.target)
         prompt_fields = () if self._prompt is None else self._prompt.fields

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sample_report import classified, generated, metric, metrics, paired
 
+from sample_report import classified, generated, metric, metrics, paired
 from yibu.evaluate.report.claims import adjusted, cautions, claim, compare, headline, proven_best, validation_points
 from yibu.evaluate.report.shapes import ReportData
 
@@ -27,7 +27,8 @@ from yibu.evaluate.report.shapes import ReportData
     ],
 )
 def test_outcome_follows_p_and_direction(difference: float, p: float, higher: bool, outcome: str) -> None:
-    table = metric({"base": 0.2, "tuned": 0.4}, [paired("base", difference, p)], higher=higher)
+    limits = {"low": difference - 0.01, "high": difference + 0.01}
+    table = metric({"base": 0.2, "tuned": 0.4}, [paired("base", difference, p) | limits], higher=higher)
     assert compare(table, "tuned", "base").outcome == outcome
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import replace
 
 from sample_report import classified, generated, metric, metrics, prediction
-
 from yibu.evaluate.report import TestRow
 from yibu.evaluate.report.examples import Examples, excerpt
 from yibu.evaluate.report.examples import examples as choose

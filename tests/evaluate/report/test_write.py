@@ -28,7 +28,14 @@ def test_p_is_never_rounded_across_the_level(p: float) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(2.34567, "2.346"), (0.0, "0.000"), (0.0123, "0.012"), (0.00042, "0.00042"), (-1.5, "−1.500"), (12345.6, "12,346")],
+    [
+        (2.34567, "2.346"),
+        (0.0, "0.000"),
+        (0.0123, "0.012"),
+        (0.00042, "0.00042"),
+        (-1.5, "−1.500"),
+        (12345.6, "12,346"),
+    ],
 )
 def test_amount(value: float, text: str) -> None:
     assert amount(value) == text

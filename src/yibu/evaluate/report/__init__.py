@@ -10,9 +10,10 @@ draws with `svg`; `text` has every word in English and Chinese; ``page.html.j2``
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from yibu.evaluate.report.shapes import Lineage, ReportData, TestRow
 from yibu.evaluate.report.text import Lang, Text
@@ -30,6 +31,13 @@ def render(data: ReportData, lang: Lang) -> str:
     Raises:
         InputError: a language that the report is not written in.
     """
+    page = _template().render(context(data, Text(lang)))
+    # Half a surrogate pair (JSON allows it) has no UTF-8; it must not cost the report.
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -37,6 +45,4 @@ def render(data: ReportData, lang: Lang) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("page.html.j2").render(context(data, Text(lang)))
-    # Half a surrogate pair (JSON allows it) has no UTF-8; it must not cost the report.
-    return page.encode("utf-8", "replace").decode("utf-8")
+    return environment.get_template("page.html.j2")

@@ -89,7 +89,7 @@ def loss_curves(history: Sequence[Table], best_step: int | None, t: Text, width:
     smooth = smoothed(raw)
     steps = [step for step, _ in raw + valid]
     x_ticks = nice_ticks(0, max(steps), 8 if width > 600 else 4)
-    y_ticks = nice_ticks(*_loss_range(raw, smooth, valid), 5)
+    y_ticks = nice_ticks(*_loss_range(raw, valid), 5)
     top, bottom, left, right = 52.0, 300.0, 46.0, 14.0
     x = Scale(0, max(max(steps), 1), left, width - right)
     y = Scale(y_ticks[0], y_ticks[-1], bottom, top)
@@ -102,9 +102,8 @@ def loss_curves(history: Sequence[Table], best_step: int | None, t: Text, width:
             canvas.text(x(tick), bottom + 17, count(tick), "t small", "middle")
     canvas.line(left, bottom, width - right, bottom, "axis")
     canvas.text((left + width - right) / 2, bottom + 35, t("plot.step"), "t small", "middle")
-    inside = [(x(step), min(max(y(loss), top), bottom)) for step, loss in thinned(raw)]
-    canvas.path(inside, "raw")
-    canvas.path([(x(step), y(loss)) for step, loss in thinned(smooth)], "smooth")
+    for kind, line in (("raw", raw), ("smooth", smooth)):
+        canvas.path([(x(step), min(max(y(loss), top), bottom)) for step, loss in thinned(line)], kind)
     canvas.path([(x(step), y(loss)) for step, loss in valid], "valid")
     for step, loss in valid:
         canvas.add("circle", "valid-dot", cx=x(step), cy=y(loss), r=3.6)
@@ -137,13 +136,12 @@ def thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     return kept
 
 
-def _loss_range(*lines: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """What the axis covers: all smoothed and validation points, and all raw ones but rare spikes."""
-    raw, *firm = lines
-    values = [value for line in firm for _, value in line]
-    spikes = sorted(value for _, value in raw)
-    if spikes:
-        values += [spikes[0], spikes[min(len(spikes) - 1, int(0.99 * len(spikes)))]]
+def _loss_range(raw: Sequence[tuple[int, float]], valid: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """What the axis covers: all validation points, and all steps but rare spikes, which are cut at its end."""
+    values = [value for _, value in valid]
+    steps = sorted(value for _, value in raw)
+    if steps:
+        values += [steps[0], steps[int(0.99 * (len(steps) - 1))]]
     low, high = min(values), max(values)
     # From zero unless that would press the curve flat against the top.
     return (0.0 if 0 <= low < 0.6 * high else low), high
