@@ -193,12 +193,12 @@ def generated() -> ReportData:
         said = {"header": truth["header"] if place % 4 else "?", "text": "No pain."}
         predictions += [
             prediction(name, "base", {"header": "", "text": "I am a doctor."}, False, stopped=False),
-            prediction(name, "tuned", said, place % 4 != 0),
-            prediction(name, "copy", {"text": "Doctor: pain?"}, None, stopped=None),
+            prediction(name, "tuned", said, False),
+            prediction(name, "copy_input", {"text": "Doctor: pain?"}, None, stopped=None),
         ]
     header = metric({"base": 0.0, "tuned": 0.75}, [paired("base", 0.75, 1e-9)], of="header")
-    text = metric({"base": 0.1, "tuned": 0.6, "copy": 0.3}, name="rouge1", of="text", unit="F1")
-    text["tests"] = [paired("base", 0.5, 1e-4), paired("copy", 0.3, 1e-4)]
+    text = metric({"base": 0.1, "tuned": 0.6, "copy_input": 0.3}, name="rouge1", of="text", unit="F1")
+    text["tests"] = [paired("base", 0.5, 1e-4), paired("copy_input", 0.3, 1e-4)]
     return ReportData(
         recipe="notes", base="packaged:tiny", task="generate", language="en", metrics=metrics(header, text, n=120),
         predictions=predictions, rows=rows,

@@ -178,7 +178,9 @@ def test_groups_never_cross_also_where_the_source_fixes_splits(run: Prepare, tmp
     def visits(start: int, size: int) -> list[Record | str]:
         return [{"text": f"visit {i}", "patient": i % 40} for i in range(start, start + size)]
 
-    made = rows(run(visits(0, 400), group="patient"))
+    artifact = run(visits(0, 400), group="patient")
+    assert lines(artifact, "dropped.jsonl") == []  # kept together, not torn apart and then dropped
+    made = rows(artifact)
     by_split = [{row.group for row in made[split]} for split in SPLITS]
     assert by_split[0].isdisjoint(by_split[2])
     assert by_split[0].isdisjoint(by_split[1])

@@ -76,6 +76,8 @@ def session(json_lines: bool, verbose: bool) -> Iterator[Session]:
             "           (look through it before you share it: it may quote your data)"
         )
         _refuse(message, 1, verbose, error=name, what=f"unexpected error in {place}")
+    finally:
+        progress.use_json(False)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pathlib import Path
 from yibu.core import log
 from yibu.core.disk import space_for
 
+_PATIENCE_SECONDS = 2.0
 _logger = log.get("store")
 _held: set[int] = set()
 
@@ -56,13 +57,20 @@ def hold(path: Path, what: str, wait: bool = True) -> Iterator[bool]:
 
 
 def _take(descriptor: int, what: str, wait: bool) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if not wait:
-            return False
-        _logger.info("waiting for %s, held by %s", what, _holder(descriptor))
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if not wait:
+                return False
+        holder = _holder(descriptor)
+        if holder is not None or time.monotonic() > deadline:
+            break
+        time.sleep(0.005)  # the holder signs a moment after it has the lock
+    _logger.info("waiting for %s, held by %s", what, holder or "another process")
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
     return True
 
 
@@ -77,13 +85,12 @@ def _sign(descriptor: int) -> None:
         os.pwrite(descriptor, json.dumps(record).encode(), 0)
 
 
-def _holder(descriptor: int) -> str:
-    for _ in range(20):  # the holder signs a moment after it has the lock
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            record = json.loads(os.pread(descriptor, 4096, 0))
-            return f"process {record['pid']} on {record['host']} since {record['since']}"
-        time.sleep(0.005)
-    return "another process"
+def _holder(descriptor: int) -> str | None:
+    try:
+        record = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {record['pid']} on {record['host']} since {record['since']}"
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _close_in_child() -> None:

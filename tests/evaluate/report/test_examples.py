@@ -41,7 +41,10 @@ def test_choice_depends_on_ids_alone() -> None:
 
 def test_what_a_group_lacks_is_filled_from_the_others() -> None:
     data = classified()
-    always = [{**item, "correct": True} if item["system"] == "tuned" else item for item in data.predictions]
+    always = [
+        {**item, "fields": dict(data.rows[item["id"]].truth)} if item["system"] == "tuned" else item
+        for item in data.predictions
+    ]
     groups = Counter(example.group for example in _examples(replace(data, predictions=always)).shown)
     assert groups == {"fixed": 8, "both_right": 2}
 
@@ -63,6 +66,11 @@ def test_only_fields_with_a_right_and_a_wrong_are_marked() -> None:
         tuned, copied = example.answers[1], example.answers[2]
         assert [(field.name, field.right is None) for field in tuned.fields] == [("header", False), ("text", True)]
         assert [(field.name, field.right) for field in copied.fields] == [("text", None)], "it answers no header"
+
+
+def test_a_label_is_right_whatever_becomes_of_the_text_beside_it() -> None:
+    found = _examples(generated())
+    assert found.totals == {"fixed": 90, "both_wrong": 30}, "no text of tuned is that of the truth"
 
 
 def test_answers_that_ran_into_the_limit_say_so() -> None:

@@ -254,7 +254,7 @@ def test_data_section() -> None:
     facts = {item.all("dt")[0].text: item.all("dd")[0].text for item in page.root.all("div") if item.all("dt")}
     assert facts["Rows read"] == "1,010"
     assert facts["empty label"] == "4"
-    assert facts["Characters of a prompt"] == "half ≤ 30, 99% ≤ 60, longest 70"
+    assert facts["Prompt characters"] == "half ≤ 30, 99% ≤ 60, max 70"
     assert "Groups kept together" not in facts, "0 means that rows have no group"
     assert next(_rows(page, "balance")) == ["heart", "233", "33", "66"]
 

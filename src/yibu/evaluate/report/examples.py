@@ -18,7 +18,7 @@ from yibu.metrics.scores import normalise
 MOST_EXAMPLES = 10
 _QUOTA = {"fixed": 4, "broken": 2, "both_wrong": 2, "both_right": 2}
 _PROMPT, _ANSWER = 420, 260  # characters of a text that are always visible
-_EQUALITY = frozenset({"accuracy", "exact_match", "number_match"})  # metrics that call a single answer right or wrong
+_EQUALITY = frozenset({"accuracy", "exact_match"})  # metrics that call a single answer right or wrong
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,12 @@ def _row_right(item: Table, row: TestRow, judged: set[str]) -> bool:
 
 
 def _right(item: Table, field: str, row: TestRow, judged: set[str]) -> bool | None:
-    """Whether one field is right. Where just one is judged the evaluation has said so; else equal texts are."""
+    """Whether one field is right, as accuracy and exact match have it; None where it is neither right nor wrong.
+
+    Not by ``correct`` of the prediction, which is about all fields together, free texts among them.
+    """
     if field not in judged:
         return None
-    if len(judged) == 1 and isinstance(item.get("correct"), bool):
-        return bool(item["correct"])
     return normalise(str(item.get("fields", {}).get(field, ""))) == normalise(row.truth.get(field, ""))
 
 
