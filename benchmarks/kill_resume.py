@@ -17,10 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from claims import record
 from rich.console import Console
 from rich.table import Table
 
+from claims import record
 from yibu.core.store import digest_file
 from yibu.metrics.stats import wilson
 

@@ -112,7 +112,16 @@ def run_yibu(base: Path, folder: Path, talks: Any, valid: Any, full: bool) -> di
     torch.manual_seed(0)
     setting = Setting(made.device, made.dtype if not full else torch.float32, True, common_prefix(train))
     best, _ = fit(
-        model, trainable, train, [], settings, setting, folder / "history.jsonl", folder / "checkpoints", classes, {},
+        model,
+        trainable,
+        train,
+        [],
+        settings,
+        setting,
+        folder / "history.jsonl",
+        folder / "checkpoints",
+        classes,
+        {},
         listen,
     )
     # Every row's tokens count, as they do for TRL: what is computed once for many rows is no less work done.
@@ -200,7 +209,12 @@ def run_trl(base: Path, folder: Path, talks: Any, valid: Any, best: bool) -> dic
     made = for_answers(base, folder / "adapter", "lora", "cpu", "auto")
     loss = score(made.model, made, examples(made.renderer, valid))
     dtype = str(next(causal_model(made.model).parameters()).dtype)
-    return {**result, "peak_gb": peak, "valid_loss": loss, "dtype": f"autocast bf16, scored in {dtype}" if not best else dtype}
+    return {
+        **result,
+        "peak_gb": peak,
+        "valid_loss": loss,
+        "dtype": f"autocast bf16, scored in {dtype}" if not best else dtype,
+    }
 
 
 def score(model: Any, made: Any, valid: list[Any]) -> float:
@@ -241,10 +255,10 @@ def child(system: str, base: Path, folder: Path, rows: int, valid_rows: int) -> 
 
 
 def main(rows: int, valid_rows: int) -> None:
-    from claims import record
     from rich.console import Console
     from rich.table import Table
 
+    from claims import record
     from yibu.core.store import Store
     from yibu.model.resolve import resolve
 
@@ -283,14 +297,18 @@ def main(rows: int, valid_rows: int) -> None:
         claim(f"{system}.valid_loss", result["valid_loss"], "nats per target token after the same rows")
     for other, goal in (("trl-default", ">= 2.5"), ("trl-best", None), ("yibu-full", None)):
         claim(
-            f"times_{other}", ours["tokens_per_second"] / results[other]["tokens_per_second"],
-            f"yibu's tokens/s over those of {other}", goal,
+            f"times_{other}",
+            ours["tokens_per_second"] / results[other]["tokens_per_second"],
+            f"yibu's tokens/s over those of {other}",
+            goal,
         )
     memory = ours["peak_gb"] / results["trl-default"]["peak_gb"]
     claim("memory_of_trl-default", memory, "yibu's peak RSS over TRL's", "<= 0.7")
     claim(
-        "loss_minus_trl-default", ours["valid_loss"] - results["trl-default"]["valid_loss"],
-        "yibu's validation loss less TRL's, after the same rows", "<= 0",
+        "loss_minus_trl-default",
+        ours["valid_loss"] - results["trl-default"]["valid_loss"],
+        "yibu's validation loss less TRL's, after the same rows",
+        "<= 0",
     )
     flops = 4 * 134.5e6 * ours["tokens_per_second"] / 1e9
     claim("share_of_peak", flops / peaks[ours["dtype"]], "4 x parameters x tokens/s over a 2048^3 matmul of this type")

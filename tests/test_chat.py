@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from tiny import tiny_base
 
+from tiny import tiny_base
 from yibu import pipeline, tasks
 from yibu.chat import chat
 from yibu.chat.partner import Partner, open_partner, prompt_fields

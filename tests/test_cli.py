@@ -19,9 +19,9 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from tiny import tiny_base
 from typer.testing import CliRunner, Result
 
+from tiny import tiny_base
 from yibu.cli import app, as_overrides
 from yibu.core.store import Store
 
@@ -194,7 +194,17 @@ def test_check_shows_what_a_run_would_do_and_makes_rows_only(tmp_path: Path) -> 
     place = Place(tmp_path)
     result = place("check", place.recipe)
     assert result.exit_code == 0, result.output
-    for told in ("80 read", "half ≤", "⟦lung⟧", "⟦<|im_end|>⟧", "(100%)", "attention_q", "peak", "steps of", "yibu run"):
+    for told in (
+        "80 read",
+        "half ≤",
+        "⟦lung⟧",
+        "⟦<|im_end|>⟧",
+        "(100%)",
+        "attention_q",
+        "peak",
+        "steps of",
+        "yibu run",
+    ):
         assert told in result.stdout
     store = Store(place.store)
     assert [artifact.manifest.stage for artifact in store.artifacts()] == ["prepare"]

@@ -63,9 +63,7 @@ def test_versions_are_held_against_the_bounds_of_the_package(installed: dict[str
     assert not [problem for problem in doctor.examine(tmp_path).problems if "outside" in problem]
 
 
-def test_an_extra_that_is_not_whole_is_told_the_command_that_adds_it(
-    installed: dict[str, str], tmp_path: Path
-) -> None:
+def test_an_extra_that_is_not_whole_is_told_the_command_that_adds_it(installed: dict[str, str], tmp_path: Path) -> None:
     extras = doctor.examine(tmp_path).as_dict()["extras"]
     assert extras["gguf"] == {"complete": False, "add": 'pip install "yibu[gguf]"'}
     installed |= {"gguf": "0.19.1", "peft": "0.21.2"}

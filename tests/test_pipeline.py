@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import tiny_base
 
+from tiny import tiny_base
 from yibu import pipeline
 from yibu.core.errors import RecipeError
 from yibu.core.store import Store, digest_file
@@ -160,9 +160,7 @@ def adapter_digest(folder: Path) -> str:
     return digest_file(path)
 
 
-def test_killed_interrupted_and_raced_runs_end_in_the_bits_of_a_whole_one(
-    tmp_path: Path, long_recipe: Path
-) -> None:
+def test_killed_interrupted_and_raced_runs_end_in_the_bits_of_a_whole_one(tmp_path: Path, long_recipe: Path) -> None:
     folders = {name: tmp_path / name for name in ("whole", "killed")}
     for folder in folders.values():
         folder.mkdir()

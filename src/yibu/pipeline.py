@@ -23,14 +23,16 @@ DEFAULT_BASE = "packaged:smollm2-135m"
 class Recipe(Settings):
     """One YAML file: everything that makes one model."""
 
-    name: str = Field(description="names the refs of this recipe in the store: <name>/data, <name>/model, <name>/report")
+    name: str = Field(
+        description="names the refs of this recipe in the store: <name>/data, <name>/model, <name>/report"
+    )
     base: str = Field(DEFAULT_BASE, description="hub id | local folder | .gguf file | packaged:<name>")
     task: Annotated[Settings, PlugSettings("yibu.tasks", default="generate")] | None = Field(
         None, description="what is asked and answered; default: by the shape of the rows"
     )
     data: DataSettings
     adapter: Annotated[Settings, PlugSettings("yibu.adapters", default="lora")] = Field(
-        default_factory=dict, description="what is trained"
+        default={"kind": "lora"}, validate_default=True, description="what is trained"
     )
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

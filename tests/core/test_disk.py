@@ -7,6 +7,7 @@ import hashlib
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -196,7 +197,7 @@ def test_a_reader_sees_the_old_bytes_or_the_new_ones_at_every_kill(tmp_path: Pat
         assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_full_disk_is_told_as_such_and_the_old_file_stays(small_disk) -> None:
+def test_a_full_disk_is_told_as_such_and_the_old_file_stays(small_disk: Any) -> None:
     file = small_disk.path / "a.json"
     write_atomically(file, "old")
     small_disk.fill()
@@ -219,7 +220,7 @@ def _write_many(folder: Path) -> None:
         write_atomically(folder / str(number), "x")
 
 
-def test_a_disk_without_inodes_is_told_as_such(small_disk) -> None:
+def test_a_disk_without_inodes_is_told_as_such(small_disk: Any) -> None:
     if not small_disk.mounted:
         with pytest.raises(NoSpace), space_for("a", small_disk.path):
             raise OSError(errno.ENOSPC, "injected")

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -318,7 +319,7 @@ def test_recovery_does_not_believe_a_record_that_was_not_announced(filled: Path)
     assert Ledger(filled).check()[1] != []
 
 
-def test_a_full_disk_leaves_the_ledger_as_it_was(small_disk) -> None:
+def test_a_full_disk_leaves_the_ledger_as_it_was(small_disk: Any) -> None:
     root = small_disk.path / "store"
     root.mkdir()
     _move(root, "model-1")

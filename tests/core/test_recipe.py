@@ -64,7 +64,7 @@ class Plain(Settings):
 
 
 @pytest.fixture
-def recipe_class(packages) -> type[Settings]:
+def recipe_class(packages: Any) -> type[Settings]:
     """A recipe with plugs: one that has a default, one that may be left out, and a list of them."""
     packages.family("grafts", lora=_LORA, bottleneck=_BOTTLENECK)
     plug = PlugSettings("grafts", default="lora")

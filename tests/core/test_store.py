@@ -457,7 +457,7 @@ def _killed_at(store: Store, made: Stage, number: int) -> bool:
 # ---- a full disk
 
 
-def test_a_full_disk_during_a_stage(small_disk, messages: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_during_a_stage(small_disk: Any, messages: pytest.LogCaptureFixture) -> None:
     store = Store(small_disk.path / "store")
     before = store.run(prepare, Options())
     store.set_ref("production", before)
@@ -493,7 +493,7 @@ def test_a_full_disk_from_a_library_with_its_own_errors(store: Store) -> None:
 
 @pytest.mark.parametrize("leave", [0, 4096, 8192, 16384, 24576, 28672, 65536])
 @pytest.mark.parametrize("resumable", [False, True])
-def test_a_full_disk_at_any_moment_publishes_nothing_half(small_disk, leave: int, resumable: bool) -> None:
+def test_a_full_disk_at_any_moment_publishes_nothing_half(small_disk: Any, leave: int, resumable: bool) -> None:
     """The less is left, the earlier it ends: at the lock, the work folder, a file, the manifest."""
     store = Store(small_disk.path / "store")
     before = store.run(prepare, Options())
@@ -516,7 +516,7 @@ def test_a_full_disk_at_any_moment_publishes_nothing_half(small_disk, leave: int
 
 
 @pytest.mark.parametrize("leave", [0, 4096, 8192])
-def test_a_full_disk_moves_no_ref(small_disk, leave: int) -> None:
+def test_a_full_disk_moves_no_ref(small_disk: Any, leave: int) -> None:
     store = Store(small_disk.path / "store")
     first, second = store.run(prepare, Options()), store.run(prepare, Options(text="2"))
     store.set_ref("production", first)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from tiny import tiny_ids, tiny_model, tiny_tokenizer
 
+from tiny import tiny_ids, tiny_model, tiny_tokenizer
 from yibu.model.generate import generate
 from yibu.model.render import Renderer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import tiny_ids, tiny_model
 
+from tiny import tiny_ids, tiny_model
 from yibu.model import attention
 from yibu.model.loss import head_loss
 from yibu.model.packing import common_prefix, example_losses, make_pack, pack_loss, split_by_tokens

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import TEMPLATE, tiny_tokenizer
 
+from tiny import TEMPLATE, tiny_tokenizer
 from yibu.core.errors import TemplateError
 from yibu.model.render import Renderer
 
@@ -41,6 +41,18 @@ def test_the_prompt_is_what_a_server_builds_and_the_answer_comes_back(prompt: st
 
 def test_the_end_of_the_turn_is_trained_and_nothing_behind_it() -> None:
     assert trained_text(renderer(), USER, "lung") == "lung<|im_end|>"
+
+
+def test_what_the_template_writes_in_front_of_an_answer_is_trained_with_it() -> None:
+    """DeepSeek V2: the prompt ends in "Assistant:", an answer in the history begins with a space."""
+    spaced = (
+        "{% for m in messages %}{% if m['role'] == 'user' %}{{ 'User: ' + m['content'] + '\n\n' }}"
+        "{% else %}{{ 'Assistant: ' + m['content'] + '<|im_end|>' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+    )
+    made = renderer(spaced)
+    assert trained_text(made, USER, "lung") == " lung<|im_end|>"
+    assert made.decode(made.answer("lung", USER)) == "lung"
 
 
 def test_a_template_without_a_stop_token_is_refused() -> None:

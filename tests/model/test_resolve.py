@@ -199,7 +199,9 @@ def test_hub_id_offline_names_the_command(store: Store) -> None:
 def test_offline_of_the_hub_wins_over_ours(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YIBU_ONLINE", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "`hf download owner/name`" in refusal("owner/name", store)
+    message = refusal("owner/name", store)
+    assert "found on this machine" in message, "nothing was to be fetched"
+    assert "`hf download owner/name`" in message
 
 
 @pytest.mark.usefixtures("no_network")

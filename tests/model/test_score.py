@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import tiny_ids, tiny_model
 
+from tiny import tiny_ids, tiny_model
 from yibu.model import attention
 from yibu.model.score import AnswerTree, _common_beginning, score_answers, tree_is_exact
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import tiny_base, tiny_tokenizer
 
+from tiny import tiny_base, tiny_tokenizer
 from yibu.adapters import lora
 from yibu.core.errors import TemplateError
 from yibu.core.recipe import parse
@@ -33,7 +33,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="module")
 def data(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     source = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    rows = [{"text": f"咳嗽 cough {'again ' * (number % 7)}{number}", "label": "ab"[number % 2]} for number in range(60)]
+    rows = [
+        {"text": f"咳嗽 cough {'again ' * (number % 7)}{number}", "label": "ab"[number % 2]} for number in range(60)
+    ]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = parse(PrepareConfig, {"data": {"source": str(source)}, "task": CLASSIFY})
     return store.run(prepare, config)

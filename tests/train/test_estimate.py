@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import tiny_config, tiny_model
 from torch.autograd.graph import saved_tensors_hooks
 
+from tiny import tiny_config, tiny_model
 from yibu import adapters, bases
 from yibu.adapters import lora
 from yibu.model import attention
@@ -45,9 +45,7 @@ def counted_bytes(architecture: str, dtype: torch.dtype, num_tokens: int = 512) 
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    rows = [
-        Example(tuple(range(5, 69)), (False,) * 60 + (True,) * 4, str(row)) for row in range(num_tokens // 64)
-    ]
+    rows = [Example(tuple(range(5, 69)), (False,) * 60 + (True,) * 4, str(row)) for row in range(num_tokens // 64)]
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         pack_loss(tuned.train(), make_pack(rows))
     return sum(kept.values()) / num_tokens / model.config.num_hidden_layers

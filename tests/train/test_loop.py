@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny import tiny_ids, tiny_model
 
+from tiny import tiny_ids, tiny_model
 from yibu.core.errors import TrainingError
 from yibu.model import attention
 from yibu.model.render import Example
@@ -183,4 +184,4 @@ def test_the_schedule_warms_up_and_ends_at_zero(tmp_path: Path) -> None:
     rates = [entry["lr"] for entry in history(tmp_path / "a") if "lr" in entry]
     assert rates[:4] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3])
     assert rates[-1] == pytest.approx(1e-3 / 20)
-    assert all(later <= earlier for earlier, later in zip(rates[3:], rates[4:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))

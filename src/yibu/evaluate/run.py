@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -96,14 +97,14 @@ def _model_answers(name: str, predictions: Predictions) -> Answers:
 
 
 def _baselines(task: Any, train: Sequence[Row], test: Sequence[Row], language: str, seed: int) -> list[Answers]:
-    """Cheap systems that could beat the model: for each label field majority and SVM, for texts copying and retrieval."""
+    """Cheap systems that could beat the model: majority and SVM for labels, copying and retrieval for texts."""
     inputs, asked = [task.prompt_text(row) for row in train], [task.prompt_text(row) for row in test]
     truths = [task.truth(row) for row in train]
     label_fields = [measure.field for measure in task.measures if measure.kind == "label"]
     text_fields = [measure.field for measure in task.measures if measure.kind in ("text", "number", "exact")]
     groups = None if all(row.group is None for row in train) else [row.group for row in train]
 
-    def system(name: str, fields: dict[str, Sequence[str]]) -> Answers:
+    def system(name: str, fields: Mapping[str, Sequence[str]]) -> Answers:
         by_row = [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
         return Answers(name, by_row, gives=tuple(fields))
 
@@ -162,5 +163,5 @@ def _lineage(recipe: str, data: Artifact, model: Artifact, base_answers: Artifac
         seconds={name: artifact.manifest.seconds for name, artifact in made.items()},
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         platform=str(model.manifest.platform),
-        command=f"yibu run {recipe}.yaml",
+        command=f"yibu run {os.path.relpath(data.path.parent.parent / 'recipes' / recipe)}.yaml",
     )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from yibu import adapters, bases
-from yibu.core.errors import InputError
+from yibu.core.errors import InputError, TrainingError
 from yibu.core.log import get
 from yibu.core.recipe import Settings
 from yibu.model import attention
@@ -73,7 +73,7 @@ def for_answers(base_path: Path, adapter_path: Path | None, kind: str, device: s
     number = choose_dtype(dtype, where)
     model, renderer, facts = _load(base_path, where, number)
     if adapter_path is not None:
-        model = adapters.FAMILY.load(kind).load(model, adapter_path)
+        model = adapters.FAMILY.load(kind).load(model, adapter_path, linear_class=FusedLoraLinear)
     return Assembled(model.eval(), renderer, facts, None, facts.isolated_packing, where, number)
 
 
@@ -95,6 +95,7 @@ def use_packed_attention(model: Any) -> None:
 
 
 def use_generating_attention(model: Any, facts: bases.Facts) -> None:
+    """The architecture's own attention, which knows caches and padding."""
     causal_model(model).set_attn_implementation(facts.attention)
 
 
@@ -105,7 +106,9 @@ def choose_device(wanted: str) -> torch.device:
         InputError: cuda was asked for and is not there.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise InputError("train.device is cuda, but torch sees no GPU here.", do="use device: auto, or see `yibu doctor`")
+        raise InputError(
+            "train.device is cuda, but torch sees no GPU here.", do="use device: auto, or see `yibu doctor`"
+        )
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device("cuda", 0) if wanted == "cuda" else torch.device("cpu")
@@ -140,8 +143,6 @@ def packing_is_exact(assembled: Assembled, examples: list[Example], prefix: int)
     Raises:
         TrainingError: the loss of a row alone is not that of the model's own forward pass.
     """
-    from yibu.core.errors import TrainingError
-
     assembled.model.eval()
     tolerance = 2e-4 if assembled.dtype == torch.float32 else 3e-2
     alone = torch.cat(

@@ -10,6 +10,7 @@ Legend: B batch (1 for a pack), H heads, T tokens, D head size.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -79,7 +80,7 @@ def packed_attention(
     borders = [0, query_BHTD.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
     prefix = borders[0]
     parts = [attend(0, prefix)] if prefix else []
-    parts += [attend(begin, end, prefix) for begin, end in zip(borders[:-1], borders[1:], strict=True)]
+    parts += [attend(begin, end, prefix) for begin, end in itertools.pairwise(borders)]
     output_BHTD = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
     return output_BHTD.transpose(1, 2).to(dtype).contiguous(), None
 

@@ -57,21 +57,22 @@ class LoraProduct(torch.autograd.Function):
         return grad_x, None, None, grad_a, grad_b, None, None
 
 
-class FusedLoraLinear(PeftLoraLinear):
+class FusedLoraLinear(PeftLoraLinear):  # type: ignore[misc]
     """`peft.tuners.lora.Linear` whose training step is `LoraProduct`; everything else is peft's."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         adapter = self._single_plain_adapter()
         base = self.base_layer
         if adapter is None or args or kwargs or not isinstance(base, nn.Linear):
-            return super().forward(x, *args, **kwargs)
+            plain: Tensor = super().forward(x, *args, **kwargs)
+            return plain
         flat_NI = x.reshape(-1, x.shape[-1])
         keep = None
         dropout = self.lora_dropout[adapter]
         if self.training and isinstance(dropout, nn.Dropout) and dropout.p > 0:
             # The mask alone is drawn here, so that the input need not be kept a second time.
             keep = F.dropout(torch.ones_like(flat_NI), p=dropout.p)
-        y_NO = LoraProduct.apply(
+        y_NO: Tensor = LoraProduct.apply(  # type: ignore[no-untyped-call]
             flat_NI,
             base.weight,
             base.bias,
@@ -86,7 +87,7 @@ class FusedLoraLinear(PeftLoraLinear):
         """The one active vanilla adapter, or None where peft's own path must decide."""
         if self.disable_adapters or self.merged or len(self.active_adapters) != 1:
             return None
-        adapter = self.active_adapters[0]
+        adapter: str = self.active_adapters[0]
         if adapter not in self.lora_A or adapter in self.lora_variant or self.lora_bias.get(adapter, False):
             return None
         return adapter

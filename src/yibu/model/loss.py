@@ -58,7 +58,8 @@ def head_loss(hidden_NH: Tensor, head: torch.nn.Module, targets_N: Tensor, softc
     """
     plain = type(head) is torch.nn.Linear and head.bias is None and not head.weight.requires_grad
     if plain and softcap is None:
-        return FrozenHeadCrossEntropy.apply(hidden_NH, head.weight, targets_N)
+        loss: Tensor = FrozenHeadCrossEntropy.apply(hidden_NH, head.weight, targets_N)  # type: ignore[no-untyped-call]
+        return loss
     logits_NV = head(hidden_NH).float()
     if softcap is not None:
         logits_NV = torch.tanh(logits_NV / softcap) * softcap

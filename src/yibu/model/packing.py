@@ -91,13 +91,11 @@ def common_prefix(examples: Sequence[Example]) -> int:
     """Number of tokens that all examples begin with alike, none of them a target, and none the last of an example."""
     first = examples[0]
     longest = min(min(len(e.ids) - 1, e.trained.index(True) if True in e.trained else 0) for e in examples)
-    return next(
-        (place for place in range(longest) if any(e.ids[place] != first.ids[place] for e in examples)), longest
-    )
+    return next((place for place in range(longest) if any(e.ids[place] != first.ids[place] for e in examples)), longest)
 
 
 def split_by_tokens(examples: Sequence[Example], max_tokens: int, packed: bool = True) -> Iterator[list[Example]]:
-    """Consecutive runs of examples of at most `max_tokens` together (a longer example alone); one by one if not packed."""
+    """Consecutive runs of examples of at most `max_tokens` together (a longer one alone); one by one if not packed."""
     run: list[Example] = []
     size = 0
     for example in examples:
@@ -122,7 +120,8 @@ def hidden_states(model: Any, pack: Pack) -> Tensor:
     output = causal_model(model).get_decoder()(
         input_ids=pack.ids_1T, position_ids=pack.positions_1T, use_cache=False, **borders
     )
-    return output.last_hidden_state[0, pack.predict_N]
+    hidden_NH: Tensor = output.last_hidden_state[0, pack.predict_N]
+    return hidden_NH
 
 
 def pack_loss(model: Any, pack: Pack) -> Tensor:

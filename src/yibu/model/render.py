@@ -62,9 +62,10 @@ class Renderer:
             if (token_id := tokenizer.convert_tokens_to_ids(token)) is not None and token_id != tokenizer.unk_token_id
         }
         self._special = set(tokenizer.all_special_ids) | self._known_stops
+        self._lead = ""
         self._tail: tuple[int, ...] | None = None
         if tokenizer.chat_template:
-            self._tail = self._find_tail()
+            self._lead, self._tail = self._around_an_answer()
 
     @property
     def stop_ids(self) -> list[int]:
@@ -82,6 +83,7 @@ class Renderer:
         """Ids up to the answer, equal to what a server builds. No messages: the beginning-of-text token alone."""
         if not messages:
             return list(self.tokenizer("", add_special_tokens=True)["input_ids"])[:1]
+        self._need_template()
         return self._encode(self._prompt_text(messages))
 
     def answer(self, text: str, messages: Sequence[Any] = ()) -> list[int]:
@@ -94,7 +96,7 @@ class Renderer:
         if opened and "</think>" not in text:
             # The server's prompt opens a thought (R1); the answer must close it, or the model would think for ever.
             text = _CLOSE_THINK + text
-        return [*self._encode(text), *self._tail]
+        return [*self._encode(self._lead + text), *self._tail]
 
     def example(self, messages: Sequence[Any], target: str, name: str = "") -> Example:
         """Prompt and target of one row; loss on the target and the end of its turn.
@@ -139,7 +141,6 @@ class Renderer:
             )
 
     def _prompt_text(self, messages: Sequence[Any]) -> str:
-        self._need_template()
         return self._apply(messages, add_generation_prompt=True)
 
     def _apply(self, messages: Sequence[Any], add_generation_prompt: bool) -> str:
@@ -160,21 +161,22 @@ class Renderer:
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _find_tail(self) -> tuple[int, ...]:
-        """Ids that the template writes behind an answer, up to and with the first stop token."""
-        full = self._apply(
-            [{"role": "user", "content": "?"}, {"role": "assistant", "content": _PROBE}], add_generation_prompt=False
-        )
-        _, found, behind = full.rpartition(_PROBE)
+    def _around_an_answer(self) -> tuple[str, tuple[int, ...]]:
+        """What the template writes between the prompt and an answer (DeepSeek V2: a space), and the ids behind it."""
+        asked = [{"role": "user", "content": "?"}]
+        full = self._apply([*asked, {"role": "assistant", "content": _PROBE}], add_generation_prompt=False)
+        before, found, behind = full.rpartition(_PROBE)
         if not found:
             raise TemplateError(
                 "The chat template does not write the assistant's answer, so nothing could be trained.",
                 do="give the base a template that renders assistant turns",
             )
+        prompt = self._prompt_text(asked)
+        lead = before[len(prompt) :] if before.startswith(prompt) else ""
         ids = self._encode(behind)
         for position, token_id in enumerate(ids):
             if token_id in self._special or token_id == self.tokenizer.eos_token_id:
-                return tuple(ids[: position + 1])
+                return lead, tuple(ids[: position + 1])
         raise TemplateError(
             "The chat template writes no stop token behind an answer: a model tuned with it would never stop.",
             got=f"behind an answer it writes {behind!r}",

@@ -34,7 +34,7 @@ class AnswerTree:
     Attributes:
         tokens: the inner tokens of the tree, parents before children (last tokens of answers are never inputs).
         parents: index of each token's parent; -1 is the end of the prompt.
-        paths: for each answer its steps ``(index of the token that predicts, predicted id)``; -1 again the prompt's end.
+        paths: for each answer its steps ``(index of the token that predicts, predicted id)``; -1 as above.
     """
 
     tokens: tuple[int, ...]
@@ -180,9 +180,7 @@ def _score_batch(
     return scores
 
 
-def _one_by_one(
-    model: Any, prompt: Sequence[int], answers: Sequence[Sequence[int]], device: torch.device
-) -> Tensor:
+def _one_by_one(model: Any, prompt: Sequence[int], answers: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     losses = []
     for answer in answers:
         example = Example((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))

@@ -1,4 +1,4 @@
-"""Which rows make up which optimizer step: a pure function of rows, seed and epoch, so that a resumed run sees the same."""
+"""Which rows make up which optimizer step: a pure function of rows, seed and epoch, so a resumed run sees the same."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def fit_lengths(examples: Sequence[Example], max_length: int | None, context: in
     """
     limit = context if max_length is None else max_length
     if limit > context:
-        raise DataError(
-            "train.max_length is more than the base's context.", got=limit, allowed=f"at most {context}"
-        )
+        raise DataError("train.max_length is more than the base's context.", got=limit, allowed=f"at most {context}")
     lengths = [len(example.ids) for example in examples]
     long = [example for example in examples if len(example.ids) > limit]
     if long and too_long == "refuse":
@@ -84,7 +82,7 @@ def _split(example: Example, limit: int) -> list[Example]:
             do="raise train.max_length, shorten the prompt, or set train.too_long=drop",
         )
     overlap = room // 4
-    parts = []
+    parts: list[Example] = []
     begin = 0
     while begin < len(target):
         context = target[max(0, begin - overlap) : begin]

@@ -26,9 +26,9 @@ from yibu.model.resolve import load_model, load_tokenizer
 from yibu.train import Config, TrainSettings
 from yibu.train.batches import TooLong, fit_lengths
 from yibu.train.estimate import (
-    EFFICIENCY,
     Memory,
     Sizes,
+    efficiency,
     foresee_memory,
     forward_flops,
     matmul_rate,
@@ -293,7 +293,8 @@ def _course(
     tokens, targets = (sum(len(e.ids) for e in train), sum(e.num_targets for e in train))
     passes = steps / an_epoch
     rate = matmul_rate(device, dtype, max(1, min(largest, round(settings.batch * tokens / len(train)))), sizes)
-    speed = EFFICIENCY * rate
+    share = efficiency(dtype)
+    speed = share * rate
     once = forward_flops(sizes, sum(len(e.ids) for e in valid), sum(e.num_targets for e in valid))
     return Course(
         steps=steps,
@@ -303,5 +304,5 @@ def _course(
         train_seconds=passes * training_flops(sizes, tokens, targets, settings.recompute) / speed,
         valid_seconds=validations * once / speed,
         matmul_gflops=rate / 1e9,
-        efficiency=EFFICIENCY,
+        efficiency=share,
     )

@@ -13,7 +13,7 @@
 - output layer: logits of one chunk of targets, and the head in fp32 that validation compares answers with;
 - libraries: what this process holds now.
 
-**Time** is FLOPs over the speed of a matrix product of the run's own shape, measured here, times `EFFICIENCY`. A frozen
+**Time** is FLOPs over the speed of a matrix product of the run's own shape, measured here, times `efficiency`. A frozen
 base costs 4 FLOPs a parameter and token (forward 2, gradient of the input 2; full fine-tuning needs 6), the head only
 where there is a target.
 
@@ -32,8 +32,6 @@ from yibu.bases import Facts
 from yibu.core import machine
 from yibu.model.loss import CHUNK
 
-# Share of the matrix speed that a step reaches: 0.35 was measured with SmolLM2-135M on two cores.
-EFFICIENCY = 0.35
 ADAPTER_BYTES = 20
 _MEASURE_SECONDS = 0.4
 
@@ -177,6 +175,14 @@ def training_flops(sizes: Sizes, tokens: int, targets: int, recompute: bool = Fa
 def forward_flops(sizes: Sizes, tokens: int, targets: int) -> float:
     """FLOPs of a forward pass."""
     return 2.0 * sizes.active * tokens + 2.0 * sizes.head * targets
+
+
+def efficiency(dtype: torch.dtype) -> float:
+    """Share of the matrix speed that a step reaches, as measured with SmolLM2-135M on two cores.
+
+    The faster the products, the more of a step is everything else (norms, attention, memory).
+    """
+    return 0.6 if dtype == torch.float32 else 0.35
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, tokens: int, sizes: Sizes) -> float:

@@ -99,7 +99,11 @@ def fit(
         TrainingError: a loss that is no number, or a planned class without gradient.
     """
     rows_per_step = settings.batch * settings.accumulate
-    plan = [(epoch, rows) for epoch in range(settings.epochs) for rows in step_rows(len(train), rows_per_step, epoch, settings.seed)]
+    plan = [
+        (epoch, rows)
+        for epoch in range(settings.epochs)
+        for rows in step_rows(len(train), rows_per_step, epoch, settings.seed)
+    ]
     plan = plan[: settings.max_steps]
     steps_per_epoch = math.ceil(len(train) / rows_per_step)
     validate_every = settings.evaluate_every or min(steps_per_epoch, len(plan))
@@ -148,7 +152,9 @@ def fit(
                     valid_loss = validation_loss(model, valid, settings.pack_tokens, setting)
                     history.add({"step": progress.step, "valid_loss": valid_loss})
                     listen(progress.step, {"valid_loss": valid_loss})
-                    log.info("step %d of %d: loss %.4f, validation loss %.4f", progress.step, len(plan), loss, valid_loss)
+                    log.info(
+                        "step %d of %d: loss %.4f, validation loss %.4f", progress.step, len(plan), loss, valid_loss
+                    )
                     if valid_loss < progress.best_loss:
                         progress.best_loss, progress.best_step = valid_loss, progress.step
                         progress.validations_without_gain = 0
@@ -160,7 +166,9 @@ def fit(
                 if stop.received is not None or progress.step % settings.checkpoint_every == 0:
                     checkpoint()
                 if stop.received is not None:
-                    log.warning("stopped at step %d of %d; the same command goes on from here", progress.step, len(plan))
+                    log.warning(
+                        "stopped at step %d of %d; the same command goes on from here", progress.step, len(plan)
+                    )
                     stop.obey()
                 bar.advance(note=f"loss {loss:.3f} · {tokens / seconds:,.0f} tokens/s")
     finally:
@@ -186,7 +194,7 @@ def _step(
     summed = 0.0
     for pack in packs:
         loss = pack_loss(model, pack.to(setting.device)) / total
-        scaler.scale(loss).backward()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         summed += float(loss.detach())
     if not math.isfinite(summed):
         raise TrainingError(
@@ -205,7 +213,9 @@ def _packs(examples: Sequence[Example], settings: TrainSettings, setting: Settin
     packs = []
     for begin in range(0, len(examples), settings.batch):
         micro = examples[begin : begin + settings.batch]
-        packs += [make_pack(run, setting.prefix) for run in split_by_tokens(micro, settings.pack_tokens, setting.packed)]
+        packs += [
+            make_pack(run, setting.prefix) for run in split_by_tokens(micro, settings.pack_tokens, setting.packed)
+        ]
     return packs
 
 
@@ -274,15 +284,16 @@ def _restore(
     setting: Setting,
 ) -> tuple[Progress, dict[str, Tensor]]:
     _, tensors, state = found
-    changed = {key: (old, fingerprint.get(key)) for key, old in state["fingerprint"].items() if fingerprint.get(key) != old}
+    changed = {
+        key: (old, fingerprint.get(key)) for key, old in state["fingerprint"].items() if fingerprint.get(key) != old
+    }
     if changed:
         log.warning("this run is not the one that was interrupted: %s; it will not end in the same bits", changed)
     with torch.no_grad():
         for name, parameter in trainable.items():
             parameter.copy_(tensors[f"weight.{name}"])
             optimizer.state[parameter] = {
-                key: tensors[f"optimizer.{key}.{name}"].to(setting.device)
-                for key in ("step", "exp_avg", "exp_avg_sq")
+                key: tensors[f"optimizer.{key}.{name}"].to(setting.device) for key in ("step", "exp_avg", "exp_avg_sq")
             }
     scaler.load_state_dict(state["scaler"])
     torch.set_rng_state(tensors["rng.cpu"])
@@ -293,7 +304,7 @@ def _restore(
 
 
 class StopSignals:
-    """Ctrl-C and SIGTERM end a run between two steps, never inside one: half a step in a checkpoint would be lost bits."""
+    """Ctrl-C and SIGTERM end a run between two steps: half a step in a checkpoint would be other bits."""
 
     received: int | None = None
 

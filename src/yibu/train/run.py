@@ -41,9 +41,7 @@ def run(config: Config, work: Work, data: Artifact) -> None:
     context = context_length(base.model)
     train = fit_lengths(render(task, base.renderer, data.file("train.jsonl")), wanted, context, settings.too_long)
     valid_examples = render(task, base.renderer, data.file("valid.jsonl"))
-    valid = (
-        fit_lengths(valid_examples, train.max_length, context, "drop").examples if valid_examples else []
-    )
+    valid = fit_lengths(valid_examples, train.max_length, context, "drop").examples if valid_examples else []
     check_stops(train.examples, base.renderer)
     work.write_json("preview.json", [base.renderer.pieces(example) for example in train.examples[:PREVIEW]])
     prefix = common_prefix([*train.examples, *valid]) if base.packed else 0
@@ -54,7 +52,7 @@ def run(config: Config, work: Work, data: Artifact) -> None:
     classes = {name: base.plan.role_of(name) for name in trainable}
     log.info(
         "training %s of %s parameters (%.2f %%) on %d rows, %s on %s",
-        f"{sum(p.numel() for p in trainable.values()):,}",
+        f"{trained_parameters(base.model):,}",
         f"{total_parameters(base.model):,}",
         100 * trainable_ratio(base.model),
         len(train.examples),
@@ -115,7 +113,8 @@ def check_stops(examples: Sequence[Example], renderer: Renderer) -> None:
     without = [example.name for example in whole if not (example.trained[-1] and example.ids[-1] in stops)]
     if without:
         raise DataError(
-            f"{len(without)} of {len(whole)} rows do not end in a trained stop token.", got=without[:5],
+            f"{len(without)} of {len(whole)} rows do not end in a trained stop token.",
+            got=without[:5],
             do="report the chat template of this base",
         )
 
@@ -126,12 +125,18 @@ def context_length(model: Any) -> int:
 
 
 def total_parameters(model: Any) -> int:
+    """Parameters of base and adapter together."""
     return sum(p.numel() for p in model.parameters())
+
+
+def trained_parameters(model: Any) -> int:
+    """Parameters that training changes."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def trainable_ratio(model: Any) -> float:
     """Share of trained parameters in all parameters, the adapter included."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad) / total_parameters(model)
+    return trained_parameters(model) / total_parameters(model)
 
 
 def fingerprint(base: Assembled, pack_tokens: int, setting: Setting) -> dict[str, Any]:
@@ -164,7 +169,7 @@ def summary(
         "best_step": progress.best_step,
         "best_valid_loss": progress.best_loss if progress.best_loss < float("inf") else None,
         "stopped_early": progress.stopped_early,
-        "trainable_parameters": sum(p.numel() for p in base.model.parameters() if p.requires_grad),
+        "trainable_parameters": trained_parameters(base.model),
         "total_parameters": total_parameters(base.model),
         "trainable_ratio": trainable_ratio(base.model),
         "gradient_check": progress.gradients,
