@@ -230,7 +230,8 @@ def test_run_ends_with_the_table_the_report_and_the_next_command(done: Place) ->
     lines = result.stdout.splitlines()
     path = next(line.removeprefix("Report: ") for line in lines if line.startswith("Report: "))
     assert Path(path).is_file()
-    assert lines[-1].startswith("Next: yibu chat kind")
+    assert lines[-1].startswith("Next: ")
+    assert "yibu chat kind" in lines[-1]
 
 
 def test_a_second_run_redoes_nothing_and_says_so(done: Place) -> None:
@@ -255,7 +256,7 @@ def test_a_verb_stops_after_its_stage(done: Place, verb: str, part: str, followi
     result = done(verb, done.recipe, "--train.seed", "0")
     assert result.exit_code == 0
     assert f"{part}: " in result.stdout
-    assert f"Next: yibu {following} {done.recipe} train.seed=0" in result.stdout
+    assert f"yibu {following} {done.recipe} train.seed=0" in result.stdout.splitlines()[-1]
 
 
 def test_a_file_of_rows_is_a_recipe(place: Place) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
 from rich.text import Text
 
-from yibu.cli.session import session
+from yibu.cli.session import command, session
 from yibu.core import progress
 from yibu.core.errors import DataError, GateRefused, NoSpace, TrainingError
 
@@ -65,6 +66,19 @@ def test_what_is_told_is_for_people_or_for_programs(capsys: pytest.CaptureFixtur
         here.tell("found", Text("3 rows"), rows=3)
         here.say(Text("next"))
     assert json.loads(capsys.readouterr().out) == {"event": "found", "rows": 3}
+
+
+def test_the_next_command_can_be_typed_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "my venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "yibu").touch(mode=0o755)
+    monkeypatch.setattr("sys.executable", str(programs / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert command("chat", "a b") == f"'{programs}/yibu' chat 'a b'"
+    monkeypatch.chdir(tmp_path)
+    assert command("chat") == "'my venv/bin/yibu' chat"
+    monkeypatch.setenv("PATH", str(programs))
+    assert command("chat") == "yibu chat"
 
 
 def test_json_ends_with_the_verb(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from yibu.model.render import Renderer
 from yibu.prepare import PrepareConfig, prepare
 from yibu.tasks import settings_of
 from yibu.train import BaseSettings, Config, TrainSettings
-from yibu.train.check import Outlook, check, largest_pack, outline, pieces
+from yibu.train.check import Outlook, check, outline, pack_sizes, pieces
 
 CLASSIFY = {"kind": "classify", "prompt": "{text}", "label": "{label}"}
 
@@ -141,12 +141,14 @@ def test_the_outline_reads_no_weights(tmp_path: Path) -> None:
     assert all(parameter.is_meta for parameter in model.parameters())
 
 
-def test_the_largest_pack_is_bounded_by_rows_and_by_tokens() -> None:
+def test_passes_are_cut_as_the_training_loop_cuts_them() -> None:
     renderer = Renderer(tiny_tokenizer())
     rows = [renderer.example([{"role": "user", "content": "x " * size}], "y") for size in (5, 10, 20)]
-    lengths = sorted(len(row.ids) for row in rows)
-    settings = TrainSettings(batch=2)
-    assert largest_pack(rows, settings, packed=True) == sum(lengths[-2:])
-    assert largest_pack(rows, settings, packed=False) == lengths[-1]
-    assert largest_pack(rows, TrainSettings(batch=8, pack_tokens=16), packed=True) == lengths[-1]
-    assert largest_pack([], settings, packed=True) == 0
+    lengths = [len(row.ids) for row in rows]
+    prefix = 3
+    assert pack_sizes(rows, TrainSettings(batch=3), packed=True, prefix=0) == [sum(lengths)]
+    assert pack_sizes(rows, TrainSettings(batch=3), packed=True, prefix=prefix) == [sum(lengths) - 2 * prefix]
+    assert sorted(pack_sizes(rows, TrainSettings(batch=3), packed=False, prefix=0)) == sorted(lengths)
+    assert sorted(pack_sizes(rows, TrainSettings(batch=1, accumulate=3), packed=True, prefix=0)) == sorted(lengths)
+    assert sorted(pack_sizes(rows, TrainSettings(batch=3, pack_tokens=16), packed=True, prefix=0)) == sorted(lengths)
+    assert pack_sizes([], TrainSettings(), packed=True, prefix=0) == []

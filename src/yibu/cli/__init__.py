@@ -6,7 +6,6 @@ Everything heavy is imported inside the commands, so that ``yibu --help`` answer
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from yibu.cli.session import session
+from yibu.cli.session import command, session
 
 app = typer.Typer(
     name="yibu",
@@ -32,7 +31,7 @@ app = typer.Typer(
 RecipePath = Annotated[Path, typer.Argument(help="a recipe.yaml; or a file or folder of rows, with every default")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="settings that differ; also --section.key value"),
+    typer.Argument(metavar="SECTION.KEY=VALUE", help="settings that differ; also --section.key value"),
 ]
 Name = Annotated[str, typer.Argument(help="a recipe's name or file, a ref, or an artifact's id or its beginning")]
 MaybeName = Annotated[
@@ -133,8 +132,8 @@ def check(
         base = pipeline.resolve_base(wanted, shelf)
         config = Config(base=base, task=pipeline.task_of(data), adapter=wanted.adapter, train=wanted.train)
         found = foresee(config, data)
-        command = shlex.join(["yibu", "run", str(recipe), *(overrides or ())])
-        view = outlook_view(found, wanted.name, command, colour=here.out.color_system is not None)
+        following = command("run", str(recipe), *(overrides or ()))
+        view = outlook_view(found, wanted.name, following, colour=here.out.color_system is not None)
         here.tell("outlook", view, **found.as_dict())
         if found.refusals:
             raise typer.Exit(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from yibu import pipeline
 from yibu.cli.find import language_of, page_of
 from yibu.cli.history import duration
 from yibu.cli.results import results_view
-from yibu.cli.session import Session
+from yibu.cli.session import Session, command
 from yibu.core.store import Artifact, Store
 
 
@@ -60,7 +59,7 @@ def build(
     again = [str(source), *overrides]
     following = {"data": ["train", *again], "model": ["evaluate", *again], "report": ["chat", recipe.name]}[last]
     where = [] if root is None else ["--store", str(root)]
-    here.say(Text.assemble(("Next: ", "bold"), shlex.join(["yibu", *following, *where])))
+    here.say(Text.assemble(("Next: ", "bold"), command(*following, *where)))
 
 
 def _tell_results(here: Session, name: str, report: Artifact, lang: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
 import traceback
 import warnings
@@ -92,6 +94,16 @@ def _quiet_libraries(verbose: bool) -> Iterator[None]:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", UserWarning)
         yield
+
+
+def command(*arguments: str) -> str:
+    """What to type to call yibu with these arguments; by its path where the shell would not find it by its name."""
+    program = Path(sys.executable).with_name("yibu")
+    found = shutil.which("yibu")
+    if found is None or not program.is_file() or not os.path.samefile(found, program):
+        near = program.is_relative_to(Path.cwd())
+        return shlex.join([str(program.relative_to(Path.cwd()) if near else program), *arguments])
+    return shlex.join(["yibu", *arguments])
 
 
 def _refuse(message: str, code: int, verbose: bool, **values: object) -> NoReturn:

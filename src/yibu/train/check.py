@@ -21,10 +21,11 @@ from yibu.core.progress import track
 from yibu.core.record import read_rows
 from yibu.core.store import Artifact
 from yibu.model.assemble import choose_device, choose_dtype
+from yibu.model.packing import common_prefix, split_by_tokens
 from yibu.model.render import Example, Renderer
 from yibu.model.resolve import load_model, load_tokenizer
 from yibu.train import Config, TrainSettings
-from yibu.train.batches import TooLong, fit_lengths
+from yibu.train.batches import TooLong, fit_lengths, step_rows
 from yibu.train.estimate import (
     Memory,
     Sizes,
@@ -141,6 +142,8 @@ def check(config: Config, data: Artifact) -> Outlook:
         YibuError: something that leaves nothing to show: no base, no template, rows that cannot be rendered.
     """
     settings, path = config.train, Path(config.base.path)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)  # the speed that is measured must be that of the run
     rows = data.read_json("summary.json")
     task = tasks.build(config.task, rows.get("labels"))
     model = outline(path)
@@ -166,7 +169,9 @@ def check(config: Config, data: Artifact) -> Outlook:
 
     sizes = Sizes.of(model, facts)
     examples = train if fitted is None else fitted.examples
-    largest = largest_pack(examples, settings, facts.isolated_packing)
+    prefix = common_prefix([*examples, *valid]) if facts.isolated_packing and examples else 0
+    passes = pack_sizes(examples, settings, facts.isolated_packing, prefix)
+    largest = max(passes, default=0)
     rank = int(getattr(config.adapter, "r", 0))
     return Outlook(
         rows=rows,
@@ -186,7 +191,7 @@ def check(config: Config, data: Artifact) -> Outlook:
         memory=None
         if plan is None
         else foresee_memory(sizes, plan.parameters, rank, largest, dtype, device, settings.recompute),
-        course=_course(examples, valid, sizes, settings, largest, device, dtype) if examples else None,
+        course=_course(examples, valid, sizes, settings, passes, device, dtype) if examples else None,
         refusals=tuple(refusals),
     )
 
@@ -222,13 +227,20 @@ def pieces(example: Example, renderer: Renderer) -> list[tuple[str, Kind]]:
     return [(str(renderer.tokenizer.decode(ids, skip_special_tokens=False)), kind) for kind, ids in runs]
 
 
-def largest_pack(examples: Sequence[Example], settings: TrainSettings, packed: bool) -> int:
-    """Tokens of the largest forward pass that the training loop could make of these rows."""
-    lengths = sorted((len(example.ids) for example in examples), reverse=True)
-    if not lengths:
-        return 0
-    together = sum(lengths[: settings.batch]) if packed else lengths[0]
-    return max(lengths[0], min(together, settings.pack_tokens))
+def pack_sizes(examples: Sequence[Example], settings: TrainSettings, packed: bool, prefix: int) -> list[int]:
+    """Tokens of each forward pass of the first epoch, cut as the training loop cuts them.
+
+    Args:
+        packed: whether rows may share a pass.
+        prefix: tokens that all rows begin with alike, computed once per pack.
+    """
+    sizes = []
+    for rows in step_rows(len(examples), settings.batch * settings.accumulate, 0, settings.seed):
+        for begin in range(0, len(rows), settings.batch):
+            micro = [examples[row] for row in rows[begin : begin + settings.batch]]
+            for run in split_by_tokens(micro, settings.pack_tokens, packed):
+                sizes.append(prefix + sum(len(example.ids) - prefix for example in run))
+    return sizes
 
 
 def _render(task: Any, renderer: Renderer, path: Path, title: str, total: int) -> list[Example]:
@@ -280,7 +292,7 @@ def _course(
     valid: Sequence[Example],
     sizes: Sizes,
     settings: TrainSettings,
-    largest: int,
+    passes: Sequence[int],
     device: torch.device,
     dtype: torch.dtype,
 ) -> Course:
@@ -290,9 +302,8 @@ def _course(
     every = settings.evaluate_every or min(an_epoch, steps)
     validations = math.ceil(steps / every) if valid else 0
     warmup = math.ceil(0.06 * steps) if settings.warmup_steps is None else settings.warmup_steps
-    tokens, targets = (sum(len(e.ids) for e in train), sum(e.num_targets for e in train))
-    passes = steps / an_epoch
-    rate = matmul_rate(device, dtype, max(1, min(largest, round(settings.batch * tokens / len(train)))), sizes)
+    tokens, targets = sum(passes), sum(example.num_targets for example in train)
+    rate = matmul_rate(device, dtype, max(1, tokens // len(passes)), sizes)
     share = efficiency(dtype)
     speed = share * rate
     once = forward_flops(sizes, sum(len(e.ids) for e in valid), sum(e.num_targets for e in valid))
@@ -301,7 +312,7 @@ def _course(
         rows_per_step=rows_per_step,
         warmup_steps=warmup,
         validations=validations,
-        train_seconds=passes * training_flops(sizes, tokens, targets, settings.recompute) / speed,
+        train_seconds=steps / an_epoch * training_flops(sizes, tokens, targets, settings.recompute) / speed,
         valid_seconds=validations * once / speed,
         matmul_gflops=rate / 1e9,
         efficiency=share,
