@@ -20,7 +20,7 @@ def test_tree_and_single_passes_agree_for_prompts_of_all_lengths(architecture: s
     tree = score_answers(model, prompts, ANSWERS, tree=True, max_tokens=40)
     single = score_answers(model, prompts, ANSWERS, tree=False)
     torch.testing.assert_close(tree, single, rtol=1e-4, atol=1e-4)
-    assert tree_is_exact(model, prompts[1], ANSWERS, tolerance=1e-3)
+    assert tree_is_exact(model, prompts[1], ANSWERS)
 
 
 def test_a_common_beginning_of_all_prompts_changes_no_score() -> None:
@@ -59,4 +59,4 @@ def test_answers_that_begin_alike_share_their_branch() -> None:
 
 def test_an_architecture_that_takes_no_tree_is_found_out() -> None:
     model = tiny_model("deepseek_v4")
-    assert not tree_is_exact(model, tiny_ids(1, 12)[0].tolist(), ANSWERS, tolerance=1e-3)
+    assert not tree_is_exact(model, tiny_ids(1, 12)[0].tolist(), ANSWERS)

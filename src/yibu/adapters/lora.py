@@ -354,8 +354,10 @@ def _number(value: float) -> int | float:
 
 @contextmanager
 def _quiet_peft() -> Iterator[None]:
-    """Without peft's warning that a rank pattern matched no module: it looks at modules only, ours name parameters."""
+    """Without two warnings that are not the user's: of a rank pattern that matched no module (peft looks at modules
+    only, ours name parameters), and of a name that peft still uses and transformers has changed."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, message="`is_gradient_checkpointing`")
         warnings.filterwarnings("ignore", message=r"The following (rank|alpha)_pattern keys did not match")
         yield
 

@@ -146,8 +146,7 @@ class Partner:
         system, labels = self.system, self.task.labels
         words = [system.renderer.answer(self.task.answer_text(label), messages) for label in labels]
         if self._tree is None:
-            tolerance = 1e-3 if system.dtype == torch.float32 else 0.5
-            self._tree = system.packed and tree_is_exact(system.model, prompt, words, tolerance)
+            self._tree = system.packed and tree_is_exact(system.model, prompt, words)
         scores = score_answers(system.model, [prompt], words, tree=self._tree, title="choosing a label")[0]
         best = torch.topk(torch.softmax(scores.float(), dim=0), min(NUM_CHOICES, len(labels)))
         choices = tuple((labels[place], float(share)) for share, place in zip(*best, strict=True))

@@ -20,8 +20,6 @@ from yibu.model.packing import example_losses, make_pack, split_by_tokens
 from yibu.model.score import score_answers, tree_is_exact
 
 log = get("answer")
-# Largest disagreement in log probability that a token tree may show against single passes, by type of the weights.
-_TREE_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}
 
 
 def run(config: AnswerConfig, work: Work, data: Artifact, model: Artifact | None) -> None:
@@ -48,7 +46,7 @@ def _choose(system: Assembled, task: Any, rows: list[Row]) -> list[dict[str, Any
     prompts = [system.renderer.prompt(task.messages(row)) for row in rows]
     # The answers stand behind the same kind of prompt, so any row's messages give their ids.
     words = [system.renderer.answer(task.answer_text(label), task.messages(rows[0])) for label in labels]
-    tree = system.packed and tree_is_exact(system.model, prompts[0], words, _TREE_TOLERANCE[system.dtype])
+    tree = system.packed and tree_is_exact(system.model, prompts[0], words)
     scores = score_answers(system.model, prompts, words, tree=tree, title="choosing labels")
     answers = []
     for row, row_scores in zip(rows, scores, strict=True):

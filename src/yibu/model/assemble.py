@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from yibu import adapters, bases
 from yibu.core.errors import InputError, TrainingError
 from yibu.core.log import get
+from yibu.core.machine import cpu_flags
 from yibu.core.recipe import Settings
 from yibu.model import attention
 from yibu.model.lora_linear import FusedLoraLinear
@@ -62,7 +62,7 @@ def for_training(base_path: Path, adapter: Settings, device: str, dtype: str, re
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     if recompute:
-        causal_model(tuned).gradient_checkpointing_enable({"use_reentrant": False})
+        causal_model(tuned).activation_checkpointing_enable({"use_reentrant": False})
         causal_model(tuned).enable_input_require_grads()
     return Assembled(tuned, renderer, facts, plan, facts.isolated_packing, where, kind)
 
@@ -78,15 +78,25 @@ def for_answers(base_path: Path, adapter_path: Path | None, kind: str, device: s
 
 
 def _load(base_path: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Renderer, bases.Facts]:
-    tokenizer = load_tokenizer(base_path)
     model = load_model(base_path, dtype=dtype, device=device)
     facts = bases.facts_for(model.config)
+    renderer = load_renderer(base_path, facts)
+    if facts.isolated_packing:
+        use_packed_attention(model)
+    return model, renderer, facts
+
+
+def load_renderer(base_path: Path, facts: bases.Facts) -> Renderer:
+    """The base's tokenizer and chat template, or its family's template where it brings none.
+
+    Raises:
+        TemplateError: a template that cannot carry an answer and its end.
+    """
+    tokenizer = load_tokenizer(base_path)
     if tokenizer.chat_template is None and facts.template is not None:
         log.info("the base brings no chat template; the template of the family %s is used", facts.name)
         tokenizer.chat_template = facts.template
-    if facts.isolated_packing:
-        use_packed_attention(model)
-    return model, Renderer(tokenizer, facts.stop_tokens), facts
+    return Renderer(tokenizer, facts.stop_tokens)
 
 
 def use_packed_attention(model: Any) -> None:
@@ -121,17 +131,7 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
         return named[wanted]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.bfloat16 if "avx512_bf16" in _cpu_flags() else torch.float32
-
-
-def _cpu_flags() -> set[str]:
-    if not os.path.isfile("/proc/cpuinfo"):
-        return set()
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        for line in lines:
-            if line.startswith("flags"):
-                return set(line.split())
-    return set()
+    return torch.bfloat16 if cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"} else torch.float32
 
 
 def packing_is_exact(assembled: Assembled, examples: list[Example], prefix: int) -> bool:

@@ -124,11 +124,24 @@ def hidden_states(model: Any, pack: Pack) -> Tensor:
     return hidden_NH
 
 
+def logit_scale(causal: Any) -> float:
+    """What the architecture multiplies its logits by (Cohere ``logit_scale``, Granite ``1 / logits_scaling``), else 1."""
+    config = causal.config.get_text_config()
+    return float(getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1))
+
+
+def softcap_of(causal: Any) -> float | None:
+    """The ``tanh`` cap on the logits, where the architecture has one (Gemma 2)."""
+    return getattr(causal.config.get_text_config(), "final_logit_softcapping", None)
+
+
 def pack_loss(model: Any, pack: Pack) -> Tensor:
     """Summed cross entropy over the targets of a pack, differentiable."""
     causal = causal_model(model)
-    softcap = getattr(causal.config.get_text_config(), "final_logit_softcapping", None)
-    return head_loss(hidden_states(model, pack), causal.get_output_embeddings(), pack.targets_N, softcap)
+    scale = logit_scale(causal)
+    hidden_NH = hidden_states(model, pack)
+    scaled_NH = hidden_NH if scale == 1 else hidden_NH * scale
+    return head_loss(scaled_NH, causal.get_output_embeddings(), pack.targets_N, softcap_of(causal))
 
 
 @torch.no_grad()
@@ -154,9 +167,10 @@ def target_log_probs(model: Any, hidden_NH: Tensor, targets_N: Tensor) -> Tensor
 
 @torch.no_grad()
 def head_logits(model: Any, hidden_NH: Tensor) -> Tensor:
-    """Logits ``[N, V]`` in fp32, with the architecture's soft cap."""
+    """Logits ``[N, V]`` in fp32, scaled and capped as the architecture does."""
     causal = causal_model(model)
     head = causal.get_output_embeddings()
-    logits_NV = F.linear(hidden_NH.float(), head.weight.float(), None if head.bias is None else head.bias.float())
-    softcap = getattr(causal.config.get_text_config(), "final_logit_softcapping", None)
+    bias = None if head.bias is None else head.bias.float()
+    logits_NV = F.linear(hidden_NH.float() * logit_scale(causal), head.weight.float(), bias)
+    softcap = softcap_of(causal)
     return logits_NV if softcap is None else torch.tanh(logits_NV / softcap) * softcap

@@ -24,6 +24,8 @@ from yibu.model.packing import causal_model, example_losses, head_logits, make_p
 from yibu.model.render import Example
 
 log = get("score")
+# Largest disagreement in log probability that a tree may show against single passes, by type of the weights.
+_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}
 _LOGITS_AT_ONCE = 1024  # positions whose logits over the vocabulary exist at once
 
 
@@ -188,17 +190,18 @@ def _one_by_one(model: Any, prompt: Sequence[int], answers: Sequence[Sequence[in
     return -torch.cat(losses).cpu()
 
 
-def tree_is_exact(model: Any, prompt: Sequence[int], answers: Sequence[Sequence[int]], tolerance: float) -> bool:
+def tree_is_exact(model: Any, prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> bool:
     """Whether tree and single passes agree on one prompt: asked before a tree is trusted with an architecture."""
+    weight = next(causal_model(model).parameters())
     prefix = len(prompt) // 2
-    device = next(causal_model(model).parameters()).device
     try:
-        tree = _score_batch(model, [prompt], AnswerTree.of(answers), prefix, device)[0]
+        tree = _score_batch(model, [prompt], AnswerTree.of(answers), prefix, weight.device)[0]
     except (ValueError, RuntimeError, TypeError) as error:
         log.info("this architecture takes no tree mask (%s); answers are scored one by one", type(error).__name__)
         return False
-    single = _one_by_one(model, prompt, answers, device)
+    single = _one_by_one(model, prompt, answers, weight.device)
     worst = float((tree - single).abs().max())
-    if worst > tolerance:
+    exact = worst <= _TOLERANCE[weight.dtype]
+    if not exact:
         log.warning("scores of a tree and of single passes differ by %.3g; answers are scored one by one", worst)
-    return worst <= tolerance
+    return exact

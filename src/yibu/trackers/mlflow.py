@@ -17,7 +17,9 @@ class Tracker:
         except ImportError as error:
             raise MissingExtra("mlflow-skinny", "mlflow", "the tracker mlflow") from error
         if "MLFLOW_TRACKING_URI" not in os.environ:
-            mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+            # The skinny package has no database; its file store must be allowed by name since MLflow 3.
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+            mlflow.set_tracking_uri((folder / "mlflow").absolute().as_uri())
         mlflow.set_experiment("yibu")
         self._run = mlflow.start_run(run_name=name)
         self._mlflow = mlflow

@@ -20,7 +20,7 @@ from yibu.core.log import get
 from yibu.core.progress import track
 from yibu.core.record import read_rows
 from yibu.core.store import Artifact
-from yibu.model.assemble import choose_device, choose_dtype
+from yibu.model.assemble import choose_device, choose_dtype, load_renderer
 from yibu.model.packing import common_prefix, split_by_tokens
 from yibu.model.render import Example, Renderer
 from yibu.model.resolve import load_model, load_tokenizer
@@ -148,11 +148,8 @@ def check(config: Config, data: Artifact) -> Outlook:
     task = tasks.build(config.task, rows.get("labels"))
     model = outline(path)
     facts = bases.facts_for(model.config)
-    tokenizer = load_tokenizer(path)
-    has_template = tokenizer.chat_template is not None
-    if not has_template:
-        tokenizer.chat_template = facts.template
-    renderer = Renderer(tokenizer, facts.stop_tokens)
+    has_template = load_tokenizer(path).chat_template is not None
+    renderer = load_renderer(path, facts)
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
 
