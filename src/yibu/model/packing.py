@@ -125,7 +125,7 @@ def hidden_states(model: Any, pack: Pack) -> Tensor:
 
 
 def logit_scale(causal: Any) -> float:
-    """What the architecture multiplies its logits by (Cohere ``logit_scale``, Granite ``1 / logits_scaling``), else 1."""
+    """What the architecture multiplies its logits by: Cohere's ``logit_scale``, Granite's ``1 / logits_scaling``."""
     config = causal.config.get_text_config()
     return float(getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1))
 
