@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
@@ -138,9 +138,3 @@ def _name(store: Store, recipe: Recipe, part: str, artifact: Artifact) -> Artifa
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{recipe.name}.yaml").write_text(dump_yaml(recipe), encoding="utf-8")
     return artifact
-
-
-def summary_table(report: Artifact) -> list[dict[str, Any]]:
-    """The rows of the table that a run ends with: one per metric."""
-    metrics: list[dict[str, Any]] = report.read_json("metrics.json")["metrics"]
-    return metrics

@@ -49,7 +49,7 @@ class ReportConfig(Settings):
     evaluate: EvaluateSettings
 
 
-@stage(version=1, neutral=("base_path", "batch_size", "device", "threads"))
+@stage(version=1, neutral=("base_path", "device", "threads"))
 def answer(config: AnswerConfig, work: Work, *, data: Artifact, model: Artifact | None = None) -> None:
     """Answers of a base (no `model`) or of a tuned model to every row of a split: ``answers.jsonl``."""
     from yibu.evaluate.answer import run
@@ -57,7 +57,7 @@ def answer(config: AnswerConfig, work: Work, *, data: Artifact, model: Artifact 
     run(config, work, data, model)
 
 
-@stage(version=1, neutral=("evaluate.device", "evaluate.threads", "evaluate.batch_size"))
+@stage(version=1, neutral=("evaluate.device", "evaluate.threads"))
 def evaluate(
     config: ReportConfig, work: Work, *, data: Artifact, model: Artifact, base_answers: Artifact, answers: Artifact
 ) -> None:

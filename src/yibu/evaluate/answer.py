@@ -16,7 +16,7 @@ from yibu.core.store import Artifact, Work
 from yibu.evaluate import AnswerConfig
 from yibu.model.assemble import Assembled, for_answers, use_generating_attention
 from yibu.model.generate import generate
-from yibu.model.packing import example_losses, make_pack, split_by_tokens
+from yibu.model.packing import context_length, example_losses, make_pack, split_by_tokens
 from yibu.model.score import score_answers, tree_is_exact
 
 log = get("answer")
@@ -32,12 +32,28 @@ def run(config: AnswerConfig, work: Work, data: Artifact, model: Artifact | None
     adapter = None if model is None else model.path / "adapter"
     system = for_answers(Path(config.base_path), adapter, kind, config.device, config.dtype)
     log.info("%s answers %d rows of %s", "base" if model is None else "tuned", len(rows), config.split)
+    work.notes["rows_beyond_context"] = _count_beyond_context(system, task, rows)
     answers = _choose(system, task, rows) if task.closed_set else _write(system, task, rows, config.batch_size)
     with work.file("answers.jsonl").open("w", encoding="utf-8") as lines:
         for answer in answers:
             lines.write(json.dumps(answer, ensure_ascii=False) + "\n")
     work.notes["device"] = str(system.device)
     work.notes["dtype"] = str(system.dtype)
+
+
+def _count_beyond_context(system: Assembled, task: Any, rows: list[Row]) -> int:
+    """Rows whose prompt and target are longer than the base was made for: answered whole, but not to be trusted."""
+    context = context_length(system.model)
+    beyond = [
+        row.id
+        for row in rows
+        if len(system.renderer.prompt(task.messages(row))) + max(task.max_new_tokens, 1) > context
+    ]
+    if beyond:
+        log.warning(
+            "%d rows with their answers go beyond the base's context of %d tokens: %s", len(beyond), context, beyond[:5]
+        )
+    return len(beyond)
 
 
 def _choose(system: Assembled, task: Any, rows: list[Row]) -> list[dict[str, Any]]:

@@ -58,9 +58,6 @@ def for_training(base_path: Path, adapter: Settings, device: str, dtype: str, re
     plan = plug.plan(model, facts, adapter)
     tuned = plug.attach(model, plan, adapter, linear_class=FusedLoraLinear)
     adapters.check_attached(tuned, plan)
-    for parameter in tuned.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
     if recompute:
         causal_model(tuned).activation_checkpointing_enable({"use_reentrant": False})
         causal_model(tuned).enable_input_require_grads()

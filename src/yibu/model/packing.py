@@ -113,6 +113,11 @@ def causal_model(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+def context_length(model: Any) -> int:
+    """Longest sequence the architecture was made for, in tokens."""
+    return int(causal_model(model).config.get_text_config().max_position_embeddings)
+
+
 def hidden_states(model: Any, pack: Pack) -> Tensor:
     """Final hidden states of the positions that predict a target, ``[N, H]``."""
     # A single row needs no borders, so that it runs under any attention.

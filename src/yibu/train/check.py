@@ -21,7 +21,7 @@ from yibu.core.progress import track
 from yibu.core.record import read_rows
 from yibu.core.store import Artifact
 from yibu.model.assemble import choose_device, choose_dtype, load_renderer
-from yibu.model.packing import common_prefix, split_by_tokens
+from yibu.model.packing import common_prefix, context_length, split_by_tokens
 from yibu.model.render import Example, Renderer
 from yibu.model.resolve import load_model, load_tokenizer
 from yibu.train import Config, TrainSettings
@@ -35,7 +35,7 @@ from yibu.train.estimate import (
     matmul_rate,
     training_flops,
 )
-from yibu.train.run import check_stops, context_length
+from yibu.train.run import check_stops
 
 log = get("check")
 NUM_PREVIEWS = 5

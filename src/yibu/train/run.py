@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from yibu.core.log import get
 from yibu.core.record import Row, read_rows
 from yibu.core.store import Artifact, Work
 from yibu.model.assemble import Assembled, for_training, packing_is_exact
-from yibu.model.packing import causal_model, common_prefix
+from yibu.model.packing import common_prefix, context_length
 from yibu.model.render import Example, Renderer
 from yibu.train import TRACKERS, Config
 from yibu.train.batches import Fitted, fit_lengths
@@ -40,8 +41,7 @@ def run(config: Config, work: Work, data: Artifact) -> None:
     wanted = None if settings.max_length == "auto" else settings.max_length
     context = context_length(base.model)
     train = fit_lengths(render(task, base.renderer, data.file("train.jsonl")), wanted, context, settings.too_long)
-    valid_examples = render(task, base.renderer, data.file("valid.jsonl"))
-    valid = fit_lengths(valid_examples, train.max_length, context, "drop").examples if valid_examples else []
+    valid = fitting(render(task, base.renderer, data.file("valid.jsonl")), train.max_length)
     check_stops(train.examples, base.renderer)
     work.write_json("preview.json", [base.renderer.pieces(example) for example in train.examples[:PREVIEW]])
     prefix = common_prefix([*train.examples, *valid]) if base.packed else 0
@@ -102,6 +102,14 @@ def _render_row(task: Any, renderer: Renderer, row: Row) -> Example:
     return renderer.example(task.messages(row), task.target(row), row.id)
 
 
+def fitting(examples: Sequence[Example], max_length: int) -> list[Example]:
+    """Validation rows that fit; the others are left out, whole and by name, since half a row has another loss."""
+    long = [example.name for example in examples if len(example.ids) > max_length]
+    if long:
+        log.warning("%d validation rows are longer than %d tokens and left out: %s", len(long), max_length, long[:5])
+    return [example for example in examples if len(example.ids) <= max_length]
+
+
 def check_stops(examples: Sequence[Example], renderer: Renderer) -> None:
     """Every whole target must end in a trained stop token; parts of a split target but the last have none.
 
@@ -117,11 +125,6 @@ def check_stops(examples: Sequence[Example], renderer: Renderer) -> None:
             got=without[:5],
             do="report the chat template of this base",
         )
-
-
-def context_length(model: Any) -> int:
-    """Longest sequence the architecture was made for, in tokens."""
-    return int(causal_model(model).config.get_text_config().max_position_embeddings)
 
 
 def total_parameters(model: Any) -> int:
@@ -145,7 +148,7 @@ def fingerprint(base: Assembled, pack_tokens: int, setting: Setting) -> dict[str
         "threads": torch.get_num_threads(),
         "device": str(base.device),
         "device_name": torch.cuda.get_device_name(base.device) if base.device.type == "cuda" else platform.machine(),
-        "torch": torch.__version__,
+        **{package: metadata.version(package) for package in ("torch", "transformers", "peft")},
         "pack_tokens": pack_tokens,
         "packed": setting.packed,
         "prefix": setting.prefix,
