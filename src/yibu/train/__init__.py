@@ -32,9 +32,7 @@ class TrainSettings(Settings):
     max_grad_norm: float = Field(1.0, gt=0)
     max_length: int | Literal["auto"] = Field("auto", description="longest row in tokens; auto: the longest there is")
     too_long: Literal["refuse", "drop", "split"] = Field("refuse", description="rows longer than max_length")
-    pack_tokens: int = Field(
-        2048, ge=16, description="tokens of one forward pass; bounds memory"
-    )
+    pack_tokens: int = Field(2048, ge=16, description="tokens of one forward pass; bounds memory")
     seed: int = 0
     evaluate_every: int | None = Field(None, ge=1, description="steps between validations; default once an epoch")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without gain")
