@@ -6,8 +6,8 @@ non-padding tokens; peak memory is the process's own ``ru_maxrss``.
 
 TRL runs twice: with its defaults (padding, gradient checkpointing, bf16 autocast), and with the best of its settings on
 the machine at hand (packing without padding, no checkpointing, weights in the type that is fastest here). Where the
-processor has no bf16, TRL's default would emulate it, many times slower than fp32 (five steps did not end within half an
-hour); it is then run with ``bf16=False`` instead, which is in its favour. ``--emulate-bf16`` runs it as it comes.
+processor has no bf16, TRL's default would emulate it, many times slower than fp32 (five steps did not end within half
+an hour); it is then run with ``bf16=False`` instead, which is in its favour. ``--emulate-bf16`` runs it as it comes.
 """
 
 from __future__ import annotations

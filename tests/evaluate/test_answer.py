@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import tiny_base
 
+from tiny import tiny_base
 from yibu.core.store import Store
 from yibu.evaluate import AnswerConfig, answer
 from yibu.prepare import DataSettings, PrepareConfig, prepare

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tiny import tiny_model, tiny_tokenizer
 
+from tiny import tiny_model, tiny_tokenizer
 from yibu.core.errors import DataError
 from yibu.model.packing import context_length
 from yibu.model.render import Example, Renderer
