@@ -186,7 +186,7 @@ def test_typing_goes_on_after_a_mistake(made: Made, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("builtins.input", line)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     out = io.StringIO()
-    chat(models["two"], store, Console(file=out, width=100, force_terminal=True))
+    chat(models["two"], store, Console(file=out, width=1000, force_terminal=True))  # wide: paths of tests are long
     assert "must be a JSON object" in out.getvalue()
     assert "fills the prompt's text, more" in out.getvalue()
 

@@ -184,4 +184,4 @@ def test_the_schedule_warms_up_and_ends_at_zero(tmp_path: Path) -> None:
     rates = [entry["lr"] for entry in history(tmp_path / "a") if "lr" in entry]
     assert rates[:4] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3])
     assert rates[-1] == pytest.approx(1e-3 / 20)
-    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[3:]))
