@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from yibu.core.machine import cpu_flags, cpu_name, memory_bytes, num_cores
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.jsonl"
 READMES = (HERE.parent / "README.md", HERE.parent / "README.zh.md")
@@ -25,13 +27,11 @@ _GOAL = re.compile(r"(>=|<=|==|>|<) *(-?[0-9.e+-]+)")
 
 def machine() -> str:
     """Processor, cores, memory and what the processor computes in hardware: a figure means little without them."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-    flags = next((set(line.split()) for line in lines if line.startswith("flags")), set())
-    cores = sum(line.startswith("processor") for line in lines)
-    memory = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1]) / 2**20
+    flags = cpu_flags()
     best = next((name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in flags), "no avx2")
-    return f"{cpu}, {cores} cores, {memory:.0f} GiB, {best}"
+    cpu = cpu_name() or platform.machine()
+    memory = memory_bytes()[0] / 2**30
+    return f"{cpu}, {num_cores()} cores, {memory:.0f} GiB, {best}"
 
 
 def record(

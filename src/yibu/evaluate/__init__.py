@@ -19,7 +19,7 @@ class EvaluateSettings(Settings):
 
     split: Literal["test", "valid"] = Field("test", description="rows to answer; never choose anything on test")
     batch_size: int = Field(16, ge=1, description="prompts generated at once")
-    num_resamples: int = Field(2000, ge=200, description="of the bootstrap and of permutation tests")
+    num_resamples: int = Field(2000, ge=200, description="of the bootstrap intervals")
     seed: int = 0
     lang: Literal["auto", "en", "zh"] = Field("auto", description="language of the report; auto: of the rows")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -21,6 +21,8 @@ from yibu.model.score import score_answers, tree_is_exact
 
 log = get("answer")
 
+Prompts = list[list[int]]
+
 
 def run(config: AnswerConfig, work: Work, data: Artifact, model: Artifact | None) -> None:
     """The body of the stage `yibu.evaluate.answer`."""
@@ -32,8 +34,12 @@ def run(config: AnswerConfig, work: Work, data: Artifact, model: Artifact | None
     adapter = None if model is None else model.path / "adapter"
     system = for_answers(Path(config.base_path), adapter, kind, config.device, config.dtype)
     log.info("%s answers %d rows of %s", "base" if model is None else "tuned", len(rows), config.split)
-    work.notes["rows_beyond_context"] = _count_beyond_context(system, task, rows)
-    answers = _choose(system, task, rows) if task.closed_set else _write(system, task, rows, config.batch_size)
+    prompts = [system.renderer.prompt(task.messages(row)) for row in rows]
+    work.notes["rows_beyond_context"] = _count_beyond_context(system, task, rows, prompts)
+    if task.closed_set:
+        answers = _choose(system, task, rows, prompts)
+    else:
+        answers = _write(system, task, rows, prompts, config.batch_size)
     with work.file("answers.jsonl").open("w", encoding="utf-8") as lines:
         for answer in answers:
             lines.write(json.dumps(answer, ensure_ascii=False) + "\n")
@@ -41,13 +47,11 @@ def run(config: AnswerConfig, work: Work, data: Artifact, model: Artifact | None
     work.notes["dtype"] = str(system.dtype)
 
 
-def _count_beyond_context(system: Assembled, task: Any, rows: list[Row]) -> int:
+def _count_beyond_context(system: Assembled, task: Any, rows: list[Row], prompts: Prompts) -> int:
     """Rows whose prompt and target are longer than the base was made for: answered whole, but not to be trusted."""
     context = context_length(system.model)
     beyond = [
-        row.id
-        for row in rows
-        if len(system.renderer.prompt(task.messages(row))) + max(task.max_new_tokens, 1) > context
+        row.id for row, prompt in zip(rows, prompts, strict=True) if len(prompt) + max(task.max_new_tokens, 1) > context
     ]
     if beyond:
         log.warning(
@@ -56,10 +60,9 @@ def _count_beyond_context(system: Assembled, task: Any, rows: list[Row]) -> int:
     return len(beyond)
 
 
-def _choose(system: Assembled, task: Any, rows: list[Row]) -> list[dict[str, Any]]:
+def _choose(system: Assembled, task: Any, rows: list[Row], prompts: Prompts) -> list[dict[str, Any]]:
     """The most likely label of the closed set; loss is that of the true label's tokens."""
     labels: list[str] = task.labels
-    prompts = [system.renderer.prompt(task.messages(row)) for row in rows]
     # The answers stand behind the same kind of prompt, so any row's messages give their ids.
     words = [system.renderer.answer(task.answer_text(label), task.messages(rows[0])) for label in labels]
     tree = system.packed and tree_is_exact(system.model, prompts[0], words)
@@ -83,7 +86,7 @@ def _choose(system: Assembled, task: Any, rows: list[Row]) -> list[dict[str, Any
     return answers
 
 
-def _write(system: Assembled, task: Any, rows: list[Row], batch_size: int) -> list[dict[str, Any]]:
+def _write(system: Assembled, task: Any, rows: list[Row], prompts: Prompts, batch_size: int) -> list[dict[str, Any]]:
     """Free answers, and the loss of the true target."""
     examples = [system.renderer.example(task.messages(row), task.target(row), row.id) for row in rows]
     losses: list[float] = []
@@ -92,7 +95,6 @@ def _write(system: Assembled, task: Any, rows: list[Row], batch_size: int) -> li
             losses += example_losses(system.model, make_pack(part).to(system.device)).tolist()
             bar.advance(len(part))
     use_generating_attention(system.model, system.facts)
-    prompts = [system.renderer.prompt(task.messages(row)) for row in rows]
     written = generate(system.model, system.renderer, prompts, task.max_new_tokens, batch_size)
     return [
         {

@@ -76,9 +76,10 @@ def run(
         lineage=_lineage(config.recipe, data, model, base_answers, answers),
     )
     lang = language if settings.lang == "auto" else settings.lang
-    for one in ("en", "zh"):  # both cost nothing; `yibu report --lang` opens the other
-        work.write_text(f"report.{one}.html", render(report, one))
-    work.write_text("report.html", render(report, lang))
+    pages: dict[Lang, str] = {"en": render(report, "en"), "zh": render(report, "zh")}
+    for name, page in pages.items():  # both cost nothing; `yibu report --lang` opens the other
+        work.write_text(f"report.{name}.html", page)
+    work.write_text("report.html", pages[lang])
 
 
 def _read(artifact: Artifact) -> Predictions:

@@ -17,8 +17,6 @@ import torch
 from yibu import adapters, bases, tasks
 from yibu.core.errors import YibuError
 from yibu.core.log import get
-from yibu.core.progress import track
-from yibu.core.record import read_rows
 from yibu.core.store import Artifact
 from yibu.model.assemble import choose_device, choose_dtype, load_renderer
 from yibu.model.packing import common_prefix, context_length, split_by_tokens
@@ -35,7 +33,7 @@ from yibu.train.estimate import (
     matmul_rate,
     training_flops,
 )
-from yibu.train.run import check_stops
+from yibu.train.run import check_stops, render
 
 log = get("check")
 NUM_PREVIEWS = 5
@@ -153,10 +151,7 @@ def check(config: Config, data: Artifact) -> Outlook:
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
 
-    train, valid = (
-        _render(task, renderer, data.file(f"{split}.jsonl"), f"{split} rows to tokens", rows["splits"][split])
-        for split in ("train", "valid")
-    )
+    train, valid = render(task, renderer, data, "train"), render(task, renderer, data, "valid")
     refusals: list[YibuError] = []
     wanted, context = None if settings.max_length == "auto" else settings.max_length, context_length(model)
     fitted = _attempt(refusals, lambda: fit_lengths(train, wanted, context, settings.too_long))
@@ -238,15 +233,6 @@ def pack_sizes(examples: Sequence[Example], settings: TrainSettings, packed: boo
             for run in split_by_tokens(micro, settings.pack_tokens, packed):
                 sizes.append(prefix + sum(len(example.ids) - prefix for example in run))
     return sizes
-
-
-def _render(task: Any, renderer: Renderer, path: Path, title: str, total: int) -> list[Example]:
-    examples = []
-    with track(title, total) as bar:
-        for row in read_rows(path):
-            examples.append(renderer.example(task.messages(row), task.target(row), row.id))
-            bar.advance()
-    return examples
 
 
 def _attempt(refusals: list[YibuError], function: Callable[[], Result]) -> Result | None:

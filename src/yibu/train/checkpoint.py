@@ -7,7 +7,6 @@ files; a damaged one is reported and the one before it is used.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from yibu.core.disk import sync_folder
 from yibu.core.log import get
 from yibu.core.store import digest_file, write_atomically
 
@@ -49,11 +49,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     final = folder / f"step-{step:08d}"
     shutil.rmtree(final, ignore_errors=True)
     aside.rename(final)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(folder)
     for old in sorted(folder.glob("step-*"))[:-KEEP]:
         shutil.rmtree(old)
 

@@ -13,7 +13,8 @@ import torch
 from yibu import adapters, tasks
 from yibu.core.errors import DataError
 from yibu.core.log import get
-from yibu.core.record import Row, read_rows
+from yibu.core.progress import track
+from yibu.core.record import Split, read_rows
 from yibu.core.store import Artifact, Work
 from yibu.model.assemble import Assembled, for_training, packing_is_exact
 from yibu.model.packing import common_prefix, context_length
@@ -40,8 +41,8 @@ def run(config: Config, work: Work, data: Artifact) -> None:
 
     wanted = None if settings.max_length == "auto" else settings.max_length
     context = context_length(base.model)
-    train = fit_lengths(render(task, base.renderer, data.file("train.jsonl")), wanted, context, settings.too_long)
-    valid = fitting(render(task, base.renderer, data.file("valid.jsonl")), train.max_length)
+    train = fit_lengths(render(task, base.renderer, data, "train"), wanted, context, settings.too_long)
+    valid = fitting(render(task, base.renderer, data, "valid"), train.max_length)
     check_stops(train.examples, base.renderer)
     work.write_json("preview.json", [base.renderer.pieces(example) for example in train.examples[:PREVIEW]])
     prefix = common_prefix([*train.examples, *valid]) if base.packed else 0
@@ -93,13 +94,14 @@ def run(config: Config, work: Work, data: Artifact) -> None:
     work.write_json("summary.json", summary(config, base, train, progress, setting, labels))
 
 
-def render(task: Any, renderer: Renderer, path: Path) -> list[Example]:
+def render(task: Any, renderer: Renderer, data: Artifact, split: Split) -> list[Example]:
     """Every row of a split as token ids and loss mask."""
-    return [_render_row(task, renderer, row) for row in read_rows(path)]
-
-
-def _render_row(task: Any, renderer: Renderer, row: Row) -> Example:
-    return renderer.example(task.messages(row), task.target(row), row.id)
+    examples = []
+    with track(f"{split} rows to tokens", total=data.read_json("summary.json")["splits"][split]) as bar:
+        for row in read_rows(data.file(f"{split}.jsonl")):
+            examples.append(renderer.example(task.messages(row), task.target(row), row.id))
+            bar.advance()
+    return examples
 
 
 def fitting(examples: Sequence[Example], max_length: int) -> list[Example]:
