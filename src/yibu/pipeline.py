@@ -10,12 +10,17 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from yibu import tasks
-from yibu.core.errors import RecipeError
+from yibu.augment import AugmentSettings, augment
+from yibu.core import log
+from yibu.core.errors import InputError, RecipeError
 from yibu.core.recipe import PlugSettings, Settings, apply_overrides, dump_yaml, load_yaml, parse
 from yibu.core.store import Artifact, Store
 from yibu.evaluate import AnswerConfig, EvaluateSettings, ReportConfig, answer, evaluate
+from yibu.inspect import InspectConfig, InspectSettings, can_judge_labels, inspect
 from yibu.prepare import DataSettings, PrepareConfig, prepare
 from yibu.train import BaseSettings, Config, TrainSettings, train
+
+_logger = log.get("pipeline")
 
 DEFAULT_BASE = "packaged:smollm2-135m"
 
@@ -24,13 +29,17 @@ class Recipe(Settings):
     """One YAML file: everything that makes one model."""
 
     name: str = Field(
-        description="names the refs of this recipe in the store: <name>/data, <name>/model, <name>/report"
+        description="names the refs of this recipe in the store: <name>/data, <name>/data_report, <name>/model, ..."
     )
     base: str = Field(DEFAULT_BASE, description="hub id | local folder | .gguf file | packaged:<name>")
     task: Annotated[Settings, PlugSettings("yibu.tasks", default="generate")] | None = Field(
         None, description="what is asked and answered; default: by the shape of the rows"
     )
     data: DataSettings
+    augment: AugmentSettings | None = Field(
+        None, description="copies of train rows with noise or other words, and hard versions of test rows"
+    )
+    inspect: InspectSettings = InspectSettings()
     adapter: Annotated[Settings, PlugSettings("yibu.adapters", default="lora")] = Field(
         default={"kind": "lora"}, validate_default=True, description="what is trained"
     )
@@ -50,6 +59,7 @@ class Built:
     """The artifacts of one run."""
 
     data: Artifact
+    data_report: Artifact
     model: Artifact
     report: Artifact
 
@@ -77,15 +87,40 @@ def load(source: Path, overrides: Sequence[str] = ()) -> Recipe:
 def build(recipe: Recipe, store: Store) -> Built:
     """From raw rows to a measured model. What exists is not made again."""
     data = make_data(recipe, store)
+    data_report = make_data_report(recipe, store, data)
     model = make_model(recipe, store, data)
     report = make_report(recipe, store, data, model)
-    return Built(data, model, report)
+    return Built(data, data_report, model, report)
 
 
 def make_data(recipe: Recipe, store: Store) -> Artifact:
-    """Clean, deduplicated, split rows."""
+    """Clean, deduplicated, split rows; with copies of those of train, if the recipe asks for such."""
+    return _name(store, recipe, "data", prepared(recipe, store))
+
+
+def prepared(recipe: Recipe, store: Store) -> Artifact:
+    """The rows, without giving them a name."""
     data = store.run(prepare, PrepareConfig(data=recipe.data, task=recipe.task))
-    return _name(store, recipe, "data", data)
+    return data if recipe.augment is None else store.run(augment, recipe.augment, data=data)
+
+
+def make_data_report(recipe: Recipe, store: Store, data: Artifact) -> Artifact:
+    """What is inconsistent, wrong or missing in the rows: a page, a card, a list for people."""
+    base = None
+    try:
+        base = resolve_base(recipe, store)
+    except InputError as error:  # rows can be looked at before there is a base
+        _logger.info("lengths are given in characters, for there is no tokenizer: %s", error.what)
+    config = InspectConfig(
+        recipe=recipe.name,
+        task=task_of(data),
+        terms=recipe.data.terms,
+        inspect=recipe.inspect,
+        tokenizer=None if base is None else base.path,
+        tokenizer_digest="" if base is None else base.digest,
+        judge_labels=can_judge_labels(),
+    )
+    return _name(store, recipe, "data_report", store.run(inspect, config, data=data))
 
 
 def make_model(recipe: Recipe, store: Store, data: Artifact) -> Artifact:

@@ -47,7 +47,7 @@ def test_a_row_survives_its_line(row: Row) -> None:
 def test_empty_parts_are_left_out_and_texts_stay_readable() -> None:
     assert json.loads(Row(id="1", fields={"a": "b"}).to_json()) == {"id": "1", "fields": {"a": "b"}}
     assert "发热三天" in Row(id="1", fields={"note": "发热三天"}).to_json()
-    full = Row("1", {}, "l", "g", "t", {"lab": 1}, "train", "x.csv", 3, ("flag",))
+    full = Row("1", {}, "l", "g", "t", {"lab": 1}, "train", "x.csv", 3, ("flag",), 0)
     assert set(json.loads(full.to_json())) == {field.name for field in dataclasses.fields(Row)}
 
 

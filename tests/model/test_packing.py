@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -118,6 +120,61 @@ def test_the_chunked_head_has_the_value_and_gradient_of_the_plain_one(num_target
     (theirs / 3).backward()
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(hidden.grad, plain.grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_targets", [1, 7, 1100])
+def test_factors_multiply_the_loss_and_the_gradient_of_their_target(num_targets: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    head = torch.nn.Linear(16, 50, bias=False).requires_grad_(False)
+    hidden = torch.randn(num_targets, 16, generator=generator, requires_grad=True)
+    plain = hidden.detach().clone().requires_grad_(True)
+    targets = torch.randint(50, (num_targets,), generator=generator)
+    factors = torch.rand(num_targets, generator=generator) * 10
+    ours = head_loss(hidden, head, targets, factors_N=factors)
+    theirs = (F.cross_entropy(head(plain), targets, reduction="none") * factors).sum()
+    (ours / 3).backward()
+    (theirs / 3).backward()
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(hidden.grad, plain.grad, rtol=1e-5, atol=1e-5)
+    capped = head_loss(plain, torch.nn.Linear(16, 50), targets, softcap=5.0, factors_N=torch.zeros(num_targets))
+    assert capped == 0
+
+
+def test_a_factor_of_two_is_a_row_that_comes_twice() -> None:
+    rows = [example(12, 6, 1), example(20, 4, 2)]
+    gradients = []
+    for step in ([*rows, rows[1]], [rows[0], replace(rows[1], weight=2.0)]):
+        model = tiny_model("llama")
+        model.set_attn_implementation(attention.NAME)
+        model.get_output_embeddings().weight.requires_grad_(False)
+        pack_loss(model, make_pack(step)).backward()
+        gradients.append(model.model.layers[0].mlp.up_proj.weight.grad)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+
+
+def test_factors_stand_on_the_tokens_of_the_label_alone_and_nowhere_without_weights() -> None:
+    marked = tuple(place in (4, 5) for place in range(8))
+    row = replace(example(8, 3, 1), weight=5.0, label_tokens=marked)
+    assert make_pack([replace(row, weight=1.0), example(6, 2, 2)]).factors_N is None
+    pack = make_pack([row, example(6, 2, 2)])
+    assert pack.factors_N is not None
+    assert pack.factors_N.tolist() == [1, 5, 5, 1, 1, 1, 1, 1, 1]
+    whole = make_pack([replace(row, label_tokens=None), example(3, 0, 3)])
+    assert whole.factors_N is not None
+    assert whole.factors_N.tolist() == [5] * 5 + [1] * 2
+    assert len(whole.factors_N) == whole.num_targets
+    assert whole.to("cpu").factors_N is not None
+    assert make_pack([example(6, 2, 2)]).to("cpu").factors_N is None
+
+
+def test_the_losses_of_examples_do_not_know_weights() -> None:
+    model = tiny_model("llama")
+    model.set_attn_implementation(attention.NAME)
+    row = example(12, 6, 5)
+    weighted = example_losses(model, make_pack([replace(row, weight=7.0)]))
+    assert torch.equal(weighted, example_losses(model, make_pack([row])))
+    trained = pack_loss(model, make_pack([replace(row, weight=7.0)])).detach()
+    torch.testing.assert_close(trained, 7 * weighted[0], rtol=1e-4, atol=1e-4)
 
 
 def test_a_head_with_a_soft_cap_or_a_bias_is_not_simplified() -> None:

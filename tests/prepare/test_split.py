@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -11,14 +12,14 @@ from hypothesis import strategies as st
 
 from yibu.core.record import SPLITS, Split
 from yibu.prepare.settings import SplitSettings
-from yibu.prepare.split import TOLERANCE, Splitter, uniform
+from yibu.prepare.split import TOLERANCE, Splitter, fold_shares, split_shares, uniform
 
 Rows = list[tuple[str, str]]  # (unit, stratum)
 
 
 def place(rows: Rows, how: SplitSettings, fixed: tuple[Split, ...] = ()) -> list[Split]:
-    splitter = Splitter(how, fixed)
-    return [splitter.place(unit, stratum) for unit, stratum in rows]
+    splitter = Splitter(split_shares(how, fixed), how.seed, how.stratify is not None)
+    return [cast(Split, splitter.place(unit, (stratum,))) for unit, stratum in rows]
 
 
 def random_rows(seed: int, size: int, num_classes: int = 12) -> Rows:
@@ -158,3 +159,58 @@ def test_nothing_is_carved_when_all_splits_are_given_or_the_share_is_nought() ->
     rows = random_rows(6, 500)
     assert set(place(rows, SplitSettings(), ("train", "valid", "test"))) == {"train"}
     assert set(place(rows, SplitSettings(train=0.9, valid=0, test=0.1), ("train", "test"))) == {"train"}
+
+
+def folds_of(rows: list[tuple[str, tuple[str, ...]]], num_folds: int = 5, seed: int = 0) -> list[str]:
+    splitter = Splitter(fold_shares(num_folds), seed, stratify=True, salt="fold", tolerance=0)
+    return [splitter.place(unit, strata) for unit, strata in rows]
+
+
+def grouped_rows(seed: int, size: int = 2000) -> list[tuple[str, tuple[str, ...]]]:
+    """Groups of one to nine rows that lean to one class, as patients do."""
+    draw = random.Random(seed)
+    rows: list[tuple[str, tuple[str, ...]]] = []
+    while len(rows) < size:
+        unit, usual = f"g{len(rows)}", draw.choices(range(6), (40, 25, 15, 10, 6, 4))[0]
+        for _ in range(draw.randint(1, 9)):
+            rows.append((unit, (f"c{usual if draw.random() < 0.7 else draw.randrange(6)}",)))
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_folds_share_no_group_are_balanced_and_stay_when_rows_are_added(seed: int) -> None:
+    rows = grouped_rows(seed)
+    folds = folds_of(rows)
+    of_group: dict[str, set[str]] = {}
+    for (unit, _), fold in zip(rows, folds, strict=True):
+        of_group.setdefault(unit, set()).add(fold)
+    assert all(len(found) == 1 for found in of_group.values())
+    sizes, overall = Counter(folds), Counter(strata[0] for _, strata in rows)
+    inside = Counter((fold, strata[0]) for (_, strata), fold in zip(rows, folds, strict=True))
+    worst = max(
+        abs(inside[fold, stratum] / sizes[fold] - count / len(rows)) for fold in sizes for stratum, count in overall.items()
+    )
+    assert worst <= 0.02
+    more = [*rows, *((f"new{i}", (f"c{i % 6}",)) for i in range(len(rows) // 10))]
+    assert folds_of(more)[: len(rows)] == folds
+
+
+def test_several_labels_of_a_row_are_all_kept_in_balance() -> None:
+    draw = random.Random(0)
+    rows = [
+        (str(i), tuple(f"l{k}" for k, share in enumerate((0.5, 0.2, 0.1, 0.05, 0.02)) if draw.random() < share))
+        for i in range(3000)
+    ]
+    folds = folds_of(rows)
+    for label in (f"l{k}" for k in range(5)):
+        counts = Counter(fold for (_, strata), fold in zip(rows, folds, strict=True) if label in strata)
+        total = counts.total()
+        assert max(abs(count / total - 0.2) for count in counts.values()) <= max(0.02, 2 / total), label
+
+
+def test_folds_and_splits_are_drawn_independently() -> None:
+    units = [str(i) for i in range(4000)]
+    split = Splitter({"test": 0.5, "train": 0.5}, 0)
+    fold = Splitter(fold_shares(2), 0, salt="fold")
+    both = sum(split.place(unit) == "test" and fold.place(unit) == "0" for unit in units)
+    assert abs(both / len(units) - 0.25) < 0.03

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from yibu.core.record import SPLITS, Split
 from yibu.prepare.table import Labels, Names, Seen, Table
-
-
-def tables() -> dict[Split, Table]:
-    return {split: Table(ids_are_hex=False) for split in SPLITS}
 
 
 def append(table: Table, id: str, prompt: int, target: int) -> None:
@@ -38,13 +33,12 @@ def test_labels_are_numbered_in_order() -> None:
 
 
 def test_the_first_row_with_prompt_and_target_is_found() -> None:
-    held = tables()
-    seen = Seen(held)
-    places: list[tuple[str, Split, int, int]] = [("a", "train", 1, 1), ("b", "test", 1, 2), ("c", "valid", 2, 1)]
-    for id, split, prompt, target in places:
+    table = Table(ids_are_hex=False)
+    seen = Seen(table)
+    for id, prompt, target in (("a", 1, 1), ("b", 1, 2), ("c", 2, 1)):
         assert seen.find(prompt, target) is None
-        append(held[split], id, prompt, target)
-        seen.add(prompt, target, split)
+        append(table, id, prompt, target)
+        seen.add(prompt, target)
     assert [seen.find(1, 1), seen.find(1, 2), seen.find(2, 1), seen.find(2, 2)] == ["a", "b", "c", None]
     assert seen.num_conflicts == 1
 
@@ -56,3 +50,11 @@ def test_dropped_rows_are_not_kept() -> None:
     table.dropped[1] = 2
     assert list(table.kept) == [0, 2]
     assert (table.num_kept, len(table)) == (2, 3)
+
+
+def test_a_row_is_taken_whole() -> None:
+    table, other = Table(ids_are_hex=False), Table(ids_are_hex=False)
+    append(other, "a", 7, 8)
+    other.dropped[0], other.folds[0] = 3, 2
+    table.take(other, 0)
+    assert (table.ids[0], table.prompts[0], table.targets[0], table.dropped[0], table.folds[0]) == ("a", 7, 8, 3, 2)

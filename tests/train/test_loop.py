@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from peft import LoraConfig, get_peft_model
 from tiny import tiny_ids, tiny_model
 from yibu.core.errors import TrainingError
 from yibu.model import attention
+from yibu.model.packing import example_losses, make_pack
 from yibu.model.render import Example
 from yibu.train import TrainSettings
-from yibu.train.loop import Progress, Setting, fit
+from yibu.train.loop import Progress, Setting, fit, validation_loss
 
 SETTING = Setting(torch.device("cpu"), torch.float32, packed=True)
 
@@ -40,7 +42,13 @@ def model(dropout: float = 0.0) -> Any:
 
 
 def run(
-    folder: Path, settings: TrainSettings, made: Any = None, classes: Any = None, valid: Any = None, **kwargs: Any
+    folder: Path,
+    settings: TrainSettings,
+    made: Any = None,
+    classes: Any = None,
+    valid: Any = None,
+    train: Any = None,
+    **kwargs: Any,
 ) -> tuple[dict[str, torch.Tensor], Progress]:
     made = made or model()
     trainable = {name: p for name, p in made.named_parameters() if p.requires_grad}
@@ -50,7 +58,7 @@ def run(
     return fit(
         made,
         trainable,
-        rows(24),
+        rows(24) if train is None else train,
         rows(4, seed=1) if valid is None else valid,
         settings,
         SETTING,
@@ -87,6 +95,62 @@ def test_accumulation_changes_nothing(tmp_path: Path) -> None:
         torch.testing.assert_close(one[name], four[name], rtol=1e-3, atol=1e-6)
         torch.testing.assert_close(one[name], small[name], rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(torch.tensor(losses(tmp_path / "a")), torch.tensor(losses(tmp_path / "b")))
+
+
+def weighted_rows(count: int = 24) -> list[Example]:
+    """Every sixth row weighs five times as much, on its last tokens only."""
+    made = rows(count)
+    for index in range(0, count, 6):
+        marks = tuple(place > 8 for place in range(len(made[index].ids)))
+        made[index] = replace(made[index], weight=5.0, label_tokens=marks)
+    return made
+
+
+def test_accumulation_and_packs_change_nothing_with_class_weights(tmp_path: Path) -> None:
+    settings = TrainSettings(epochs=1, batch=8, accumulate=1, max_grad_norm=1e6)
+    cuts = [{}, {"batch": 2, "accumulate": 4}, {"pack_tokens": 16}]
+    found = [
+        run(tmp_path / str(place), settings.model_copy(update=cut), train=weighted_rows())[0]
+        for place, cut in enumerate(cuts)
+    ]
+    plain, _ = run(tmp_path / "plain", settings)
+    for name in plain:
+        torch.testing.assert_close(found[0][name], found[1][name], rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(found[0][name], found[2][name], rtol=1e-3, atol=1e-6)
+    assert any(not torch.allclose(found[0][name], plain[name], rtol=1e-3, atol=1e-6) for name in plain)
+
+
+def test_validation_is_weighted_like_what_was_trained(tmp_path: Path) -> None:
+    made, valid = model().eval(), weighted_rows(12)
+    losses_S = {row.name: float(example_losses(made, make_pack([row]))[0]) for row in valid}
+    assert validation_loss(made, rows(12), 64, SETTING) == pytest.approx(
+        sum(losses_S.values()) / sum(row.num_targets for row in valid), rel=1e-5
+    )
+    whole = [replace(row, label_tokens=None) for row in valid]
+    expected = sum(row.weight * losses_S[row.name] for row in whole) / sum(r.weight * r.num_targets for r in whole)
+    assert validation_loss(made, whole, 64, SETTING) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("stop_at", [2, 7])
+def test_an_interrupted_run_with_a_weighted_sampler_ends_in_the_same_bits(tmp_path: Path, stop_at: int) -> None:
+    settings = TrainSettings(
+        sampler="weighted", epochs=4, batch=4, accumulate=2, checkpoint_every=3, evaluate_every=5, seed=1
+    )
+    weights = [5.0 if index % 6 == 0 else 1.0 for index in range(24)]
+
+    def break_off(step: int, values: Any) -> None:
+        if step == stop_at and "loss" in values:
+            raise RuntimeError("power cut")
+
+    whole, _ = run(tmp_path / "whole", settings, model(dropout=0.2), draw_weights=weights)
+    with pytest.raises(RuntimeError):
+        run(tmp_path / "cut", settings, model(dropout=0.2), listen=break_off, draw_weights=weights)
+    resumed, progress = run(tmp_path / "cut", settings, model(dropout=0.2), draw_weights=weights)
+    assert progress.step == 12
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    shuffled, _ = run(tmp_path / "shuffled", settings, model(dropout=0.2))
+    assert any(not torch.equal(whole[name], shuffled[name]) for name in whole)
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 7, 11])

@@ -41,6 +41,9 @@ MaybeName = Annotated[
 StorePath = Annotated[
     Path | None, typer.Option("--store", envvar="YIBU_STORE", help="folder of the artifacts", show_default=".yibu")
 ]
+Engine = Annotated[
+    Literal["local", "ray"] | None, typer.Option("--engine", help="what prepares the rows; ray: over a cluster")
+]
 Json = Annotated[bool, typer.Option("--json", help="machine-readable lines on stdout")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log more, and show tracebacks")]
 Lang = Annotated[Literal["en", "zh"] | None, typer.Option("--lang", help="language of the report")]
@@ -74,6 +77,11 @@ def as_overrides(arguments: Sequence[str]) -> list[str]:
     return result
 
 
+def with_engine(overrides: Sequence[str] | None, engine: str | None) -> list[str]:
+    """The overrides, with what ``--engine`` stands for."""
+    return [*(overrides or ()), *([] if engine is None else [f"data.engine={engine}"])]
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from yibu import __version__
@@ -99,6 +107,7 @@ def run(
     recipe: RecipePath,
     overrides: Overrides = None,
     lang: Lang = None,
+    engine: Engine = None,
     store: StorePath = None,
     json_lines: Json = False,
     verbose: Verbose = False,
@@ -107,7 +116,7 @@ def run(
     with session(json_lines, verbose) as here:
         from yibu.cli.make import build
 
-        build(here, recipe, overrides or (), lang, store, last="report")
+        build(here, recipe, with_engine(overrides, engine), lang, store, last="report")
 
 
 @app.command(rich_help_panel=MAKE)
@@ -126,13 +135,12 @@ def check(
         from yibu import pipeline
         from yibu.cli.outlook import outlook_view
         from yibu.core.store import Store
-        from yibu.prepare import PrepareConfig, prepare
         from yibu.train import Config
         from yibu.train.check import check as foresee
 
         wanted = pipeline.load(recipe, overrides or ())
         shelf = Store(store)
-        data = shelf.run(prepare, PrepareConfig(data=wanted.data, task=wanted.task))
+        data = pipeline.prepared(wanted, shelf)
         base = pipeline.resolve_base(wanted, shelf)
         config = Config(base=base, task=pipeline.task_of(data), adapter=wanted.adapter, train=wanted.train)
         found = foresee(config, data)
@@ -147,15 +155,16 @@ def check(
 def prepare(
     recipe: RecipePath,
     overrides: Overrides = None,
+    engine: Engine = None,
     store: StorePath = None,
     json_lines: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Read, clean, deduplicate and split the rows, and stop."""
+    """Clean, deduplicate and split the rows, say what is wrong with them (page, card, review.csv), and stop."""
     with session(json_lines, verbose) as here:
         from yibu.cli.make import build
 
-        build(here, recipe, overrides or (), None, store, last="data")
+        build(here, recipe, with_engine(overrides, engine), None, store, last="data")
 
 
 @app.command(rich_help_panel=MAKE)
@@ -215,6 +224,7 @@ def chat(
 @app.command(rich_help_panel=ASK)
 def report(
     name: MaybeName = None,
+    data: Annotated[bool, typer.Option("--data", help="the report about the rows")] = False,
     lang: Lang = None,
     out: Out = None,
     open_it: Annotated[bool, typer.Option("--open", help="open it in a browser")] = False,
@@ -229,7 +239,7 @@ def report(
         from yibu.core.store import Store
 
         shelf = Store(store)
-        found = find(shelf, name, "report")
+        found = find(shelf, name, "data_report" if data else "report")
         language = language_of(found, lang)
         path = page_of(found, language)
         if out is not None:

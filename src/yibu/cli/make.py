@@ -39,6 +39,7 @@ def build(
     store = Store(root)
     known = {artifact.id for artifact in store.artifacts()}
     parts: dict[str, Artifact] = {"data": pipeline.make_data(recipe, store)}
+    parts["data_report"] = pipeline.make_data_report(recipe, store, parts["data"])
     if last != "data":
         parts["model"] = pipeline.make_model(recipe, store, parts["data"])
     if last == "report":
@@ -52,9 +53,11 @@ def build(
         _tell_path(here, "Report", page_of(parts["report"], language))
     else:
         _tell_path(here, last.capitalize(), parts[last].path)
+    page = page_of(parts["data_report"], language_of(parts["data_report"], lang))
+    _tell_path(here, "Data report", page)
     ids = {name: artifact.id for name, artifact in parts.items()}
     took = duration(seconds)
-    view = Text(f"Made {', '.join(made)} in {took}." if made else f"Nothing was redone: all was done before ({took}).")
+    view = Text(f"Made {', '.join(made).replace('_', ' ')} in {took}." if made else f"Nothing was redone: all was done before ({took}).")
     here.tell("done", view, name=recipe.name, made=made, seconds=round(seconds, 3), **ids)
     again = [str(source), *overrides]
     following = {"data": ["train", *again], "model": ["evaluate", *again], "report": ["chat", recipe.name]}[last]
@@ -70,4 +73,4 @@ def _tell_results(here: Session, name: str, report: Artifact, lang: str) -> None
 
 def _tell_path(here: Session, what: str, path: Path) -> None:
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    here.tell(what.lower(), Text.assemble((f"{what}: ", "bold"), str(shown)), path=str(path))
+    here.tell(what.lower().replace(" ", "_"), Text.assemble((f"{what}: ", "bold"), str(shown)), path=str(path))

@@ -30,6 +30,7 @@ class Row:
         split: a split that the source itself fixes; None if yibu is to assign it.
         source: file or address the row came from.
         line: position in the source, from 1.
+        fold: which part of a cross-validation the row belongs to, from 0; None where there is none.
         flags: what was noticed about the row and must stay visible, e.g. ``"target_in_train"``.
     """
 
@@ -43,6 +44,7 @@ class Row:
     source: str = ""
     line: int = 0
     flags: tuple[str, ...] = ()
+    fold: int | None = None
 
     def with_fields(self, fields: dict[str, Any]) -> Row:
         return replace(self, fields=fields)
@@ -54,6 +56,8 @@ class Row:
             value = getattr(self, name)
             if value:
                 record[name] = value
+        if self.fold is not None:
+            record["fold"] = self.fold
         if self.flags:
             record["flags"] = list(self.flags)
         text = json.dumps(record, ensure_ascii=False)

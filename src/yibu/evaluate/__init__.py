@@ -19,6 +19,16 @@ class EvaluateSettings(Settings):
 
     split: Literal["test", "valid"] = Field("test", description="rows to answer; never choose anything on test")
     batch_size: int = Field(16, ge=1, description="prompts generated at once")
+    correct_prior: bool = Field(
+        True,
+        description="after a weighted sampler or class weights: move scores back to the class shares of the train rows "
+        "and decide by the moved ones; false: decide by what the model was shown, which finds more of rare classes",
+    )
+    recalibrate: Literal["auto", "none", "temperature", "vector"] = Field(
+        "auto",
+        description="fitted on valid: one temperature, or also a bias for each label; auto: vector after a remedy for "
+        "imbalance where every label has 10 valid rows, else temperature",
+    )
     num_resamples: int = Field(2000, ge=200, description="of the bootstrap intervals")
     seed: int = 0
     lang: Literal["auto", "en", "zh"] = Field("auto", description="language of the report; auto: of the rows")
@@ -57,11 +67,24 @@ def answer(config: AnswerConfig, work: Work, *, data: Artifact, model: Artifact 
     run(config, work, data, model)
 
 
-@stage(version=1, neutral=("evaluate.device", "evaluate.threads"))
+@stage(version=2, neutral=("evaluate.device", "evaluate.threads"))
 def evaluate(
-    config: ReportConfig, work: Work, *, data: Artifact, model: Artifact, base_answers: Artifact, answers: Artifact
+    config: ReportConfig,
+    work: Work,
+    *,
+    data: Artifact,
+    model: Artifact,
+    base_answers: Artifact,
+    answers: Artifact,
+    valid_answers: Artifact | None = None,
+    valid_base_answers: Artifact | None = None,
 ) -> None:
-    """Compare base, tuned model and baselines: ``metrics.json``, ``predictions.jsonl``, ``report.html``."""
+    """Compare base, tuned model and baselines: ``metrics.json``, ``predictions.jsonl``, ``report.html``.
+
+    Args:
+        valid_answers, valid_base_answers: answers to the validation rows, which the probabilities of a closed set are
+            recalibrated on; without them they are only moved to natural class shares.
+    """
     from yibu.evaluate.run import run
 
-    run(config, work, data, model, base_answers, answers)
+    run(config, work, data, model, base_answers, answers, valid_answers, valid_base_answers)

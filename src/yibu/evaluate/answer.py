@@ -34,6 +34,9 @@ def run(config: AnswerConfig, work: Work, data: Artifact, model: Artifact | None
     adapter = None if model is None else model.path / "adapter"
     system = for_answers(Path(config.base_path), adapter, kind, config.device, config.dtype)
     log.info("%s answers %d rows of %s", "base" if model is None else "tuned", len(rows), config.split)
+    if not rows:  # a data set may have no validation rows
+        work.write_text("answers.jsonl", "")
+        return
     prompts = [system.renderer.prompt(task.messages(row)) for row in rows]
     work.notes["rows_beyond_context"] = _count_beyond_context(system, task, rows, prompts)
     if task.closed_set:

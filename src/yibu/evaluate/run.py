@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +14,7 @@ from yibu import tasks
 from yibu.core.progress import track
 from yibu.core.record import Row, read_rows
 from yibu.core.store import Artifact, Work
-from yibu.evaluate import ReportConfig, baselines
+from yibu.evaluate import ReportConfig, baselines, calibrate
 from yibu.evaluate.compare import Answers, compare
 from yibu.evaluate.report import Lineage, ReportData, TestRow, render
 from yibu.evaluate.report.text import Lang
@@ -21,7 +23,14 @@ Predictions = list[dict[str, Any]]
 
 
 def run(
-    config: ReportConfig, work: Work, data: Artifact, model: Artifact, base_answers: Artifact, answers: Artifact
+    config: ReportConfig,
+    work: Work,
+    data: Artifact,
+    model: Artifact,
+    base_answers: Artifact,
+    answers: Artifact,
+    valid_answers: Artifact | None = None,
+    valid_base_answers: Artifact | None = None,
 ) -> None:
     """The body of the stage `yibu.evaluate.evaluate`."""
     settings = config.evaluate
@@ -35,8 +44,14 @@ def run(
     with track("baselines"):
         cheap = _baselines(task, train_rows, rows, language, settings.seed)
     truth = [task.truth(row) for row in rows]
-    systems = [_model_answers(name, predictions) for name, predictions in said.items()] + cheap
     groups = None if all(row.group is None for row in rows) else [row.group for row in rows]
+    trust = _Trust()
+    if task.closed_set:
+        held_out = {"tuned": valid_answers, "base": valid_base_answers}
+        balance = model.read_json("summary.json").get("class_balance")
+        trust = _trust(config, task, data, said, held_out, balance, train_rows, rows, groups)
+        said = trust.said
+    systems = [_model_answers(name, predictions) for name, predictions in said.items()] + cheap
     found = compare(
         truth,
         systems,
@@ -55,6 +70,7 @@ def run(
         "systems": [system.system for system in systems],
         "metrics": found.metrics,
         "notes": found.notes,
+        "calibration": trust.table,
     }
     work.write_json("metrics.json", metrics)
     predictions = _predictions(rows, truth, said, cheap)
@@ -73,13 +89,85 @@ def run(
         history=[json.loads(line) for line in model.file("history.jsonl").read_text(encoding="utf-8").splitlines()],
         predictions=predictions,
         rows={row.id: TestRow(task.prompt_text(row), wanted) for row, wanted in zip(rows, truth, strict=True)},
-        lineage=_lineage(config.recipe, data, model, base_answers, answers),
+        lineage=_lineage(
+            config.recipe,
+            data,
+            model,
+            {
+                "answer (base)": base_answers,
+                "answer (tuned)": answers,
+                "answer (base, valid)": valid_base_answers,
+                "answer (tuned, valid)": valid_answers,
+            },
+        ),
     )
     lang = language if settings.lang == "auto" else settings.lang
     pages: dict[Lang, str] = {"en": render(report, "en"), "zh": render(report, "zh")}
     for name, page in pages.items():  # both cost nothing; `yibu report --lang` opens the other
         work.write_text(f"report.{name}.html", page)
     work.write_text("report.html", pages[lang])
+
+
+@dataclass(frozen=True)
+class _Trust:
+    """What is known about the probabilities, and the answers as the corrected ones decide."""
+
+    table: dict[str, Any] | None = None
+    said: dict[str, Predictions] = field(default_factory=dict)
+
+
+def _trust(
+    config: ReportConfig,
+    task: Any,
+    data: Artifact,
+    said: dict[str, Predictions],
+    held_out: Mapping[str, Artifact | None],
+    balance: Mapping[str, Any] | None,
+    train: Sequence[Row],
+    rows: Sequence[Row],
+    groups: Sequence[str | None] | None,
+) -> _Trust:
+    """Fit corrections on the validation answers, apply them to the answers of this split, measure both.
+
+    The base was never shown other class shares, so its scores are not moved, only scaled.
+    """
+    labels: list[str] = task.labels
+    valid_truth = [task.label(row) for row in read_rows(data.file("valid.jsonl"))]
+    scored = {
+        name: calibrate.read_scores(answers, labels, [task.label(row) for row in rows])
+        for name, answers in said.items()
+    }
+    corrections = {}
+    for name in said:
+        artifact = held_out[name]
+        valid = None if artifact is None else calibrate.read_scores(_read(artifact), labels, valid_truth)
+        own = balance if name == "tuned" else None
+        if valid is not None or own is not None:
+            corrections[name] = calibrate.correction_for(labels, own, config.evaluate, valid)
+    with track("calibration"):
+        table = calibrate.report(
+            scored, corrections, [task.label(row) for row in train], labels, config.evaluate, groups, balance
+        )
+    decided = {
+        name: _decide(task, answers, scored[name], corrections[name]) if name in corrections else answers
+        for name, answers in said.items()
+    }
+    return _Trust(table, decided)
+
+
+def _decide(task: Any, answers: Predictions, scored: calibrate.Scored, correction: calibrate.Correction) -> Predictions:
+    """The answers with their corrected probability; those that the correction changes keep what was said as ``raw``."""
+    labels: list[str] = task.labels
+    log_probs_NK = correction.apply(scored.log_probs)
+    moved = calibrate.decided_by(correction) == "corrected"
+    decided = []
+    for answer, log_probs in zip(answers, log_probs_NK, strict=True):
+        label = labels[int(log_probs.argmax())] if moved else answer["answer"]
+        line = {**answer, "probability": round(math.exp(float(log_probs[labels.index(label)])), 6)}
+        if label != answer["answer"]:
+            line |= {"answer": label, "fields": task.parse(task.answer_text(label)), "raw": answer["answer"]}
+        decided.append(line)
+    return decided
 
 
 def _read(artifact: Artifact) -> Predictions:
@@ -156,8 +244,9 @@ def _equal(fields: dict[str, str], wanted: dict[str, str], names: Sequence[str])
     return all(fields.get(name, "").strip() == wanted[name].strip() for name in names)
 
 
-def _lineage(recipe: str, data: Artifact, model: Artifact, base_answers: Artifact, answers: Artifact) -> Lineage:
-    made = {"prepare": data, "train": model, "answer (base)": base_answers, "answer (tuned)": answers}
+def _lineage(recipe: str, data: Artifact, model: Artifact, answers: Mapping[str, Artifact | None]) -> Lineage:
+    given = {name: artifact for name, artifact in answers.items() if artifact is not None}
+    made = {"prepare": data, "train": model, **given}
     return Lineage(
         artifacts={name: artifact.id for name, artifact in made.items()},
         versions=model.manifest.versions,

@@ -33,6 +33,7 @@ class Pack:
         predict_N: positions whose next token is a target.
         targets_N: those next tokens.
         owner_N: index of the example that each target belongs to.
+        factors_N: what the loss of each target is multiplied by; None: 1, as for rows without class weights.
     """
 
     ids_1T: Tensor
@@ -41,6 +42,7 @@ class Pack:
     predict_N: Tensor
     targets_N: Tensor
     owner_N: Tensor
+    factors_N: Tensor | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -51,7 +53,9 @@ class Pack:
         return self.targets_N.shape[0]
 
     def to(self, device: torch.device | str) -> Pack:
-        return Pack(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        moved: dict[str, Any] = {name: None if part is None else part.to(device) for name, part in parts.items()}
+        return Pack(**moved)
 
 
 def make_pack(examples: Sequence[Example], prefix: int = 0) -> Pack:
@@ -84,7 +88,20 @@ def make_pack(examples: Sequence[Example], prefix: int = 0) -> Pack:
         predict_N=torch.tensor(predict, dtype=torch.long),
         targets_N=torch.tensor(targets, dtype=torch.long),
         owner_N=torch.tensor(owner, dtype=torch.long),
+        factors_N=_factors(examples),
     )
+
+
+def _factors(examples: Sequence[Example]) -> Tensor | None:
+    """The loss factor of each target, ``[N]``; None where all are 1, so that unweighted runs pay nothing."""
+    if all(example.weight == 1.0 for example in examples):
+        return None
+    factors: list[float] = []
+    for e in examples:
+        marked = e.trained if e.label_tokens is None else e.label_tokens
+        places = (place for place, trained in enumerate(e.trained) if trained and place > 0)
+        factors += [e.weight if marked[place] else 1.0 for place in places]
+    return torch.tensor(factors, dtype=torch.float32)
 
 
 def common_prefix(examples: Sequence[Example]) -> int:
@@ -141,23 +158,28 @@ def softcap_of(causal: Any) -> float | None:
 
 
 def pack_loss(model: Any, pack: Pack) -> Tensor:
-    """Summed cross entropy over the targets of a pack, differentiable."""
+    """Summed cross entropy over the targets of a pack, each times its factor; differentiable."""
     causal = causal_model(model)
     scale = logit_scale(causal)
     hidden_NH = hidden_states(model, pack)
     scaled_NH = hidden_NH if scale == 1 else hidden_NH * scale
-    return head_loss(scaled_NH, causal.get_output_embeddings(), pack.targets_N, softcap_of(causal))
+    return head_loss(scaled_NH, causal.get_output_embeddings(), pack.targets_N, softcap_of(causal), pack.factors_N)
 
 
 @torch.no_grad()
 def example_losses(model: Any, pack: Pack) -> Tensor:
-    """Summed cross entropy of each example of a pack, ``[S]`` in fp32.
+    """Summed cross entropy of each example of a pack, ``[S]`` in fp32; class weights play no part.
 
     The head is applied in fp32: bf16 logits near 20 come in steps of 0.125, too coarse to compare answers by.
     """
-    hidden_NH = hidden_states(model, pack)
-    losses_N = -target_log_probs(model, hidden_NH, pack.targets_N)
+    losses_N = target_losses(model, pack)
     return torch.zeros(len(pack.borders) - 1, device=losses_N.device).index_add_(0, pack.owner_N, losses_N)
+
+
+@torch.no_grad()
+def target_losses(model: Any, pack: Pack) -> Tensor:
+    """Cross entropy of each target of a pack, ``[N]`` in fp32, without its factor."""
+    return -target_log_probs(model, hidden_states(model, pack), pack.targets_N)
 
 
 @torch.no_grad()

@@ -28,14 +28,21 @@ class Example:
         ids: the whole conversation.
         trained: same length; True where the token is a target.
         name: id of the row.
+        label: class of the row; None where the task has none.
+        label_tokens: same length; True where the token says the label. None: every target token does.
+        weight: what the loss of the label's tokens is multiplied by, see `yibu.train.balance`.
     """
 
     ids: tuple[int, ...]
     trained: tuple[bool, ...]
     name: str = ""
+    label: str | None = None
+    label_tokens: tuple[bool, ...] | None = None
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         assert len(self.ids) == len(self.trained)
+        assert self.label_tokens is None or len(self.label_tokens) == len(self.ids)
 
     @property
     def num_targets(self) -> int:
@@ -88,15 +95,40 @@ class Renderer:
 
     def answer(self, text: str, messages: Sequence[Any] = ()) -> list[int]:
         """Ids of an answer and the end of the turn, as they follow `prompt(messages)`."""
+        said, tail = self._answer_parts(text, messages)
+        return [*self._encode(said), *tail]
+
+    def _answer_parts(self, text: str, messages: Sequence[Any]) -> tuple[str, tuple[int, ...]]:
+        """What is really written for an answer (the text stands at its end), and the ids behind it."""
         if not messages:
-            return [*self._encode(text), self.tokenizer.eos_token_id]
+            return text, (self.tokenizer.eos_token_id,)
         self._need_template()
         assert self._tail is not None
         opened = self._prompt_text(messages).rstrip().endswith(_OPEN_THINK)
         if opened and "</think>" not in text:
             # The server's prompt opens a thought (R1); the answer must close it, or the model would think for ever.
             text = _CLOSE_THINK + text
-        return [*self._encode(self._lead + text), *self._tail]
+        return self._lead + text, self._tail
+
+    def answer_marks(self, text: str, messages: Sequence[Any], span: tuple[int, int]) -> list[bool]:
+        """Which ids of `answer(text, messages)` hold a character of ``text[span[0]:span[1]]``.
+
+        Raises:
+            TemplateError: the tokenizer does not say which characters its tokens stand for.
+        """
+        said, tail = self._answer_parts(text, messages)
+        shift = len(said) - len(text)
+        try:
+            encoded = self.tokenizer(said, add_special_tokens=False, return_offsets_mapping=True)
+        except NotImplementedError as error:
+            raise TemplateError(
+                "This base's tokenizer does not say which characters its tokens stand for, so the label's tokens "
+                "cannot be told from the others.",
+                do="set train.sampler: weighted instead of train.class_weights, or use a base with a fast tokenizer",
+            ) from error
+        begin, end = span[0] + shift, span[1] + shift
+        marks = [first < end and last > begin for first, last in encoded["offset_mapping"]]
+        return [*marks, *([False] * len(tail))]
 
     def example(self, messages: Sequence[Any], target: str, name: str = "") -> Example:
         """Prompt and target of one row; loss on the target and the end of its turn.

@@ -1,47 +1,91 @@
-"""The first pass: from sources to usable, clean, distinct rows in a scratch file per split, and a table about them."""
+"""The first pass: from sources to usable, distinct rows in one scratch file, and a table about them."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import replace
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from yibu import readers
 from yibu.core.progress import track
-from yibu.core.record import SPLITS, Row, Split
+from yibu.core.record import Row, Split
 from yibu.core.store import Work
-from yibu.prepare.clean import Cleaner
+from yibu.prepare import boilerplate
 from yibu.prepare.language import LanguageGuess
 from yibu.prepare.layout import Layout
+from yibu.prepare.refine import Example, Item, Refined, Refiner, Refused
 from yibu.prepare.rejects import Rejects
-from yibu.prepare.same import exact_key, key
+from yibu.prepare.review import Review
 from yibu.prepare.settings import PrepareConfig
-from yibu.prepare.split import Splitter
-from yibu.prepare.table import NOTHING, Labels, Seen, Table
-from yibu.readers import Bad, Raw
+from yibu.prepare.table import Labels, Seen, Table
+from yibu.prepare.workers import CHUNK, chunks, over_processes
+from yibu.readers import Raw
 
-_SAMPLE = 100  # records that are looked at to find the layout
-_PATIENCE = 1000  # rows among which they are looked for
-_STEP = 200  # rows between two updates of the progress bar
+LAYOUT_SAMPLE = 100
+"""Records that decide about the layout."""
 
-Item = tuple[Split | None, Raw | Bad]
+_SAMPLE = 1000  # records that are looked at to find the language
+_BOILERPLATE_SAMPLE = 5000  # to find lines that repeat
+_PATIENCE = 10  # times as many items are read to find them
+_EXAMPLES = 5  # rows shown for each step
+_EXAMPLE_CHUNKS = 10  # looked through for them
+
+Results = Iterator[list[Refined | Refused]]
 
 
 def open_items(config: PrepareConfig) -> tuple[list[Item], Iterator[Item]]:
     """The first items, and the rest of them, each with the split that its source fixes."""
     items = ((split, item) for split, source in config.data.sources().items() for item in readers.read(source))
+    wanted = _BOILERPLATE_SAMPLE if config.data.clean.boilerplate else _SAMPLE
     first: list[Item] = []
     num_records = 0
-    for item in itertools.islice(items, _PATIENCE):
+    for item in itertools.islice(items, wanted * _PATIENCE):
         first.append(item)
         num_records += isinstance(item[1], Raw)
-        if num_records == _SAMPLE:
+        if num_records == wanted:
             break
     return first, items
+
+
+@dataclass
+class Tally:
+    """What was done to how many rows.
+
+    Attributes:
+        rows: step -> rows that it changed.
+        what: step -> kind of change -> how often.
+        kinds: step -> kind -> rows in which it occurs.
+        terms: term of the dictionary -> how often it is mentioned.
+        flags: flag -> rows.
+        left_out: step -> reason -> rows.
+        examples: the first changed rows of each step: (id, example).
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    what: dict[str, Counter[str]] = field(default_factory=dict)
+    kinds: dict[str, Counter[str]] = field(default_factory=dict)
+    terms: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, Counter[str]] = field(default_factory=dict)
+    examples: list[tuple[str, Example]] = field(default_factory=list)
+
+    def add(self, row: Refined) -> None:
+        """Count a row that is kept."""
+        self.flags.update(row.flags)
+        self.terms.update(row.terms)
+        for step, what in row.changes.items():
+            self.rows[step] += 1
+            self.what.setdefault(step, Counter()).update(what)
+            self.kinds.setdefault(step, Counter()).update(what.keys())
+        for example in row.examples:
+            if sum(shown.step == example.step for _, shown in self.examples) < _EXAMPLES:
+                self.examples.append((row.id, example))
 
 
 class Gathering:
@@ -49,107 +93,164 @@ class Gathering:
 
     Attributes:
         layout: how records became rows.
-        tables: one per split.
-        classes, strata: texts behind the numbers in the tables.
-        cleaner: with its counts.
+        language: of most of the first rows.
+        boilerplate: lines that were taken out.
+        table: all usable rows.
+        given: for each, the split that its source fixes, or None.
+        units: for each, what must stay in one split.
+        times: for each, its time, or None.
+        signatures: for each, see `yibu.prepare.near`.
+        classes, strata: texts behind the numbers in the table.
+        review: what people decided about rows, or None.
+        reviewed: ids of rows that they decided about.
+        tally: what was done to how many rows.
         num_read: rows of the sources, readable or not.
         num_duplicates: rows left out since an earlier one has the same prompt and target.
         num_conflicts: rows kept though an earlier one has the same prompt and another target.
     """
 
-    def __init__(self, config: PrepareConfig, layout: Layout, work: Work, dropped: IO[str]) -> None:
+    def __init__(self, config: PrepareConfig, layout: Layout, first: Sequence[Item], work: Work) -> None:
         data = config.data
-        sources = data.sources()
         self.layout = layout
-        self.tables = {split: Table(ids_are_hex=data.id is None) for split in SPLITS}
+        self.table = Table(ids_are_hex=data.id is None)
+        self.given: list[Split | None] = []
+        self.units: list[str] = []
+        self.times: list[str | None] = []
+        self.signatures: list[bytes] = []
         self.classes, self.strata = Labels(), Labels()
-        self.cleaner = Cleaner(data.clean.profile)
-        self.language = LanguageGuess()
+        self.tally = Tally()
+        self.review = None if data.review is None else Review.read(Path(data.review))
+        self.reviewed: set[str] = set()
+        if self.review is not None:
+            self.review.check(layout.task)
         self.num_read = self.num_duplicates = 0
-        self._carves = {split for split in sources if split in (None, "train")}
-        self._splitter = Splitter(data.split, [split for split in sources if split is not None])
+        self.rows_path = work.scratch / "rows.jsonl"
+        self._offsets = array("Q")
+        self._config = config
+        self._work = work
         # Rows that the splitter divides are compared with each other; those of a fixed split among themselves.
-        self._seen = {split: Seen(self.tables) for split in sources}
+        self._seen = {split: Seen(self.table) for split in data.sources()}
         self._own_ids: set[str] | None = None if data.id is None else set()
-        self._dropped = dropped
-        self._files: dict[Split, IO[str]] = {}
-        self._folder = work.scratch
+        self.language, self.boilerplate = self._look(first)
 
     @property
     def num_conflicts(self) -> int:
         return sum(seen.num_conflicts for seen in self._seen.values())
 
-    def scratch(self, split: Split) -> Path:
-        """Where the usable rows of a split lie, one a line, in the order of its table."""
-        return self._folder / f"{split}.jsonl"
+    def run(self, items: Iterable[Item], rejects: Rejects, dropped: IO[str]) -> None:
+        """Read all items; each ends in the scratch file, in the list of those left out, or among the rejects."""
+        make = functools.partial(Refiner, self._config, self.layout, self.language, self.boilerplate)
+        changes = self._work.file("changes.jsonl")
+        with (
+            self.rows_path.open("wb") as rows,
+            changes.open("w", encoding="utf-8") as changed,
+            track("reading rows") as progress,
+        ):
+            for results in self._refined(make, items):
+                for result in results:
+                    self.num_read += 1
+                    self._take(result, rows, rejects, dropped, changed)
+                progress.advance(len(results))
 
-    def run(self, items: Iterable[Item], rejects: Rejects) -> None:
-        """Read all items; each row ends in a scratch file, in the list of duplicates, or among the rejects."""
-        with ExitStack() as stack, track("reading rows") as progress:
-            for name in SPLITS:
-                self._files[name] = stack.enter_context(self.scratch(name).open("w", encoding="utf-8"))
-            for split, item in items:
-                self.num_read += 1
-                if self.num_read % _STEP == 0:
-                    progress.advance(_STEP)
-                problem = item.reason if isinstance(item, Bad) else self._take(item, split)
-                if problem is not None:
-                    rejects.add(item.source, item.line, problem)
+    def read_row(self, place: int) -> Row:
+        """A row of the scratch file."""
+        with self.rows_path.open("rb") as rows:
+            rows.seek(self._offsets[place])
+            return Row.from_json(rows.readline().decode())
 
-    def _take(self, raw: Raw, given: Split | None) -> str | None:
-        """Use one record; returns why it cannot be used."""
-        row = self.layout.row(raw, given)
-        if isinstance(row, str):
-            return row
-        stratum = self.layout.stratum(row, raw)
-        try:
-            cleaned = row.with_fields(self.cleaner.fields(row.fields, self.layout.cleaned))
-        except ValueError as error:
-            return str(error)
-        task = self.layout.task
-        problem = None if cleaned.fields == row.fields else task.problem(cleaned)
-        if problem is not None:
-            return f"{problem} after cleaning with profile {self.cleaner.profile!r}"
-        prompt, target = task.prompt_text(cleaned), task.target(cleaned)
-        prompt_key, target_key = key(prompt), key(target)
-        other = self._seen[given].find(prompt_key, target_key)
+    def texts(self) -> Callable[[int], str]:
+        """Reads the prompt of a row by its place, for what compares a few rows exactly."""
+        rows = self.rows_path.open("rb")  # open as long as the function is held
+
+        def read(place: int) -> str:
+            rows.seek(self._offsets[place])
+            return self.layout.task.prompt_text(Row.from_json(rows.readline().decode()))
+
+        return read
+
+    def _look(self, first: Sequence[Item]) -> tuple[str, frozenset[str]]:
+        """Language and boilerplate of the first rows."""
+        guess, texts = LanguageGuess(), []
+        for given, item in first:
+            row = self.layout.row(item, given) if isinstance(item, Raw) else ""
+            if isinstance(row, Row):
+                guess.add(self.layout.task.prompt_text(row) + self.layout.task.target(row))
+                texts += [value for name in self.layout.cleaned if isinstance(value := row.fields.get(name), str)]
+        learned = boilerplate.learn(texts) if self._config.data.clean.boilerplate else frozenset()
+        return guess.language, learned
+
+    def _refined(self, make: Callable[[], Refiner], items: Iterable[Item]) -> Results:
+        """The items after the steps of a row, in order, by the engine that is set."""
+        data = self._config.data
+        if data.engine == "ray":
+            from yibu.prepare.on_ray import over_cluster
+
+            yield from over_cluster(functools.partial(_Worker, make), _numbered(chunks(items, CHUNK)))
+        else:
+            yield from over_processes(functools.partial(_Worker, make), _numbered(chunks(items, CHUNK)), data.workers)
+
+    def _take(
+        self, result: Refined | Refused, rows: IO[bytes], rejects: Rejects, dropped: IO[str], changed: IO[str]
+    ) -> None:
+        if result.reviewed:
+            self.reviewed.add(result.id)
+        if isinstance(result, Refused):
+            if result.step == "rejected":
+                rejects.add(result.source, result.position, result.reason)
+            else:
+                self.tally.left_out.setdefault(result.step, Counter())[result.reason] += 1
+                dropped.write(dropped_line(result.id, result.source, result.position, result.reason))
+            return
+        other = self._seen[result.given].find(result.prompt, result.target)
         if other is not None:
             self.num_duplicates += 1
-            self._dropped.write(dropped_line(row, "duplicate", other))
-            return None
+            dropped.write(dropped_line(result.id, result.source, result.position, "duplicate", other))
+            return
         if self._own_ids is not None:
-            if row.id in self._own_ids:
-                return "the id is that of an earlier row"
-            self._own_ids.add(row.id)
-        free_text = "\n".join(text for name, text in task.truth(cleaned).items() if name not in task.label_fields)
-        split = self._place(row, given, prompt_key, stratum)
-        table = self.tables[split]
-        table.append(
-            row.id,
-            prompt=prompt_key,
-            target=target_key,
-            answer=key(free_text) if free_text else NOTHING,
-            group=NOTHING if row.group is None else exact_key(row.group),
-            label=self.classes.number(row.label),
-            stratum=self.strata.number(stratum),
-            prompt_characters=len(prompt),
-            target_characters=len(target),
+            if result.id in self._own_ids:
+                rejects.add(result.source, result.position, "the id is that of an earlier row")
+                return
+            self._own_ids.add(result.id)
+        self.table.append(
+            result.id,
+            prompt=result.prompt,
+            target=result.target,
+            answer=result.answer,
+            group=result.group,
+            label=self.classes.number(result.label),
+            stratum=self.strata.number(result.stratum),
+            prompt_characters=result.prompt_characters,
+            target_characters=result.target_characters,
         )
-        self._seen[given].add(prompt_key, target_key, split)
-        self.language.add(prompt + target)
-        self._files[split].write(replace(cleaned, split=split).to_json() + "\n")
-        return None
+        self.given.append(result.given)
+        self.units.append(result.unit)
+        self.times.append(result.time)
+        self.signatures.append(result.signature)
+        self._seen[result.given].add(result.prompt, result.target)
+        self.tally.add(result)
+        for step, what in result.changes.items():
+            line = {"id": result.id, "step": step, "what": dict(sorted(what.items()))}
+            changed.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._offsets.append(rows.tell())
+        rows.write(result.line.encode() + b"\n")
 
-    def _place(self, row: Row, given: Split | None, prompt: int, stratum: str | None) -> Split:
-        if given not in self._carves:
-            assert given is not None
-            return given
-        # Without a group or an id of the user's, rows with one prompt stay together: split, they would be a leak.
-        unit = row.group if row.group is not None else row.id if self._own_ids is not None else f"{prompt:016x}"
-        return self._splitter.place(unit, stratum)
+
+class _Worker:
+    """A refiner that shows what it did to the rows of the first chunks."""
+
+    def __init__(self, make: Callable[[], Refiner]) -> None:
+        self._refine = make()
+
+    def __call__(self, chunk: tuple[int, list[Item]]) -> list[Refined | Refused]:
+        number, items = chunk
+        return self._refine(items, with_examples=number < _EXAMPLE_CHUNKS)
 
 
-def dropped_line(row: Row, reason: str, other: str) -> str:
-    """A line of ``dropped.jsonl``: which row, why, and the id of the row that it repeats."""
-    record = {"id": row.id, "source": row.source, "line": row.line, "reason": reason, "other": other}
+def _numbered(parts: Iterable[list[Item]]) -> Iterator[tuple[int, list[Item]]]:
+    return enumerate(parts)
+
+
+def dropped_line(id: str, source: str, position: int, reason: str, other: str = "") -> str:
+    """A line of ``dropped.jsonl``: which row, why, and the id of the row that it repeats, if it does."""
+    record = {"id": id, "source": source, "line": position, "reason": reason} | ({"other": other} if other else {})
     return json.dumps(record, ensure_ascii=False) + "\n"

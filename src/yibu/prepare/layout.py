@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from typing import Any
 
 from yibu import shapes, tasks
@@ -18,6 +19,7 @@ from yibu.prepare.settings import DataSettings, PrepareConfig
 from yibu.readers import Raw
 
 ANY_COLUMNS = "fields"  # the shape of records whose columns the task names itself
+SPANS = ("entities", "relations")  # what points into a text and goes with it
 STRUCTURED = ("messages", "entities")  # fields whose value a shape must put in order
 CLASS = "label"  # as a column to stratify by: the task's class
 
@@ -31,6 +33,8 @@ class Layout:
         task: built from them; its labels are not known yet.
         cleaned: fields whose text is cleaned: those of the prompt and the target, but no label and no column with a
             role of its own.
+        kept: fields that stay where personal data is handled: what the task needs. A spare column would bring the
+            names back in.
 
     Raises:
         RecipeError: a column that no record has; rows that do not say what is to be learned from them.
@@ -59,6 +63,7 @@ class Layout:
                 _require(column, known, f"data.{role}")
         untouched = {*self.task.label_fields, *roles.values()}
         self.cleaned = tuple(name for name in self.task.fields if name not in untouched)
+        self.kept = (*self.task.fields, *(name for name in SPANS if name not in self.task.fields))
 
     def row(self, raw: Raw, split: Split | None) -> Row | str:
         """The row of a record, not yet cleaned, or why it cannot be used.
@@ -80,9 +85,13 @@ class Layout:
             return problem
         data = self._data
         id, group = self._column(data.id, raw, fields), self._column(data.group_column, raw, fields)
-        for column, value in ((data.id, id), (data.group_column, group)):
+        time = self._column(data.time, raw, fields)
+        needed = {data.id: id, data.group_column: group} | ({data.time: time} if data.split.by == "time" else {})
+        for column, value in needed.items():
             if column is not None and value is None:
                 return f"column {column!r} is empty"
+        if data.split.by == "time" and instant(time or "") is None:
+            return f"column {data.time!r} is no time as ISO 8601 writes it"
         if id is not None and split is not None:
             id = f"{split}-{id}"  # numbering often starts again in each file
         label = self.task.label(bare)
@@ -91,14 +100,20 @@ class Layout:
             fields=fields,
             label=self._column(data.label, raw, fields) if label is None else label,
             group=group,
-            time=self._column(data.time, raw, fields),
+            time=time,
             source=raw.source,
             line=raw.line,
         )
 
-    def stratum(self, row: Row, raw: Raw) -> str | None:
-        """The value whose shares a stratified split keeps: of a column, or the row's class."""
-        return row.label if self._stratify is None else self._column(self._stratify, raw, row.fields)
+    def strata(self, row: Row, raw: Raw) -> tuple[str, ...]:
+        """The values whose shares a stratified split keeps: of a column, each item of a list in it; or the class."""
+        if self._stratify is None:
+            return () if row.label is None else (row.label,)
+        value = raw.record.get(self._stratify, row.fields.get(self._stratify))
+        if isinstance(value, list):
+            return tuple(sorted({str(item).strip() for item in value}))
+        text = self._column(self._stratify, raw, row.fields)
+        return () if text is None else (text,)
 
     def _column(self, column: str | None, raw: Raw, fields: dict[str, Any]) -> str | None:
         """A column's value as text, of the record or of its canonical fields; None where it is empty."""
@@ -118,6 +133,15 @@ class Layout:
             except ValueError:
                 continue  # counted as a rejected row when the source is read through
         return list(names)
+
+
+def instant(text: str) -> float | None:
+    """Seconds since 1970 of a time in ISO 8601, in UTC where it names no zone; None where it is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _shape(config: PrepareConfig, records: list[dict[str, Any]], columns: Collection[str]) -> str:

@@ -23,6 +23,8 @@ class Drop(IntEnum):
     LEAK = 1
     GROUP_LEAK = 2
     LIMIT = 3
+    NEAR_DUPLICATE = 4
+    CONTAMINATED = 5
 
 
 Others = dict[tuple[Split, int], str]

@@ -15,6 +15,7 @@ import unicodedata
 
 # NFKC would make 10⁹ into 109.
 _SUPERSCRIPTS = str.maketrans({sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {"⁻": "^-", "⁺": "^+"})
+_SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]")
 _VALUE_SIGNS = "%‰"  # punctuation for Unicode, but part of a value
 _BRACKETS = ("Ps", "Pe", "Pi", "Pf")
 _SENTENCE = ",;:!?\"'…、。"  # after NFKC, which makes ，；：！？ of Chinese into these
@@ -23,7 +24,9 @@ _SENTENCE = ",;:!?\"'…、。"  # after NFKC, which makes ，；：！？ of Ch
 def fold(text: str) -> str:
     """The text as it is compared."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text.translate(_SUPERSCRIPTS))
+        if _SUPERSCRIPT.search(text):  # rare, and looking for one takes a tenth of translating
+            text = text.translate(_SUPERSCRIPTS)
+        text = unicodedata.normalize("NFKC", text)
     text = text.casefold()
     *folded, cjk_space = _patterns()
     for pattern in folded:

@@ -9,15 +9,13 @@ from pydantic import Field, field_validator, model_validator
 from yibu.core.errors import nearest
 from yibu.core.recipe import PlugSettings, Settings
 from yibu.core.record import SPLITS, Split
-from yibu.prepare.clean import Profile
+from yibu.prepare.clean import CleanSettings
+from yibu.prepare.contamination import ContaminationSettings
+from yibu.prepare.near import DuplicateSettings
+from yibu.prepare.privacy import PrivacySettings
+from yibu.terms import TermsSettings, UnitSettings
 
 Files = str | list[str]
-
-
-class CleanSettings(Settings):
-    """How text is cleaned; labels and ids never are."""
-
-    profile: Profile = Field(default="plain", description="plain | clinical | strict, see `yibu.prepare.clean`")
 
 
 class SplitSettings(Settings):
@@ -30,9 +28,13 @@ class SplitSettings(Settings):
         default=None, description="a column, or 'label' for the task's class: keep its shares equal"
     )
     group: str | None = Field(default=None, description="column; rows of one group never lie in two splits")
+    by: Literal["hash", "time"] = Field(
+        default="hash", description="time: train is older than valid, and valid than test; needs data.time"
+    )
+    folds: int | None = Field(default=None, ge=2, le=20, description="also number the rows for a cross-validation")
     seed: int = 0
     on_missing_label: Literal["refuse", "warn"] = Field(
-        default="refuse", description="a label that train or test lacks"
+        default="refuse", description="a label that train or test lacks; a class with fewer rows than folds"
     )
 
     @model_validator(mode="after")
@@ -63,11 +65,19 @@ class DataSettings(Settings):
     group: str | None = Field(default=None, description="same as split.group")
     time: str | None = Field(default=None, description="column of the row's time, ISO 8601")
     clean: CleanSettings = CleanSettings()
+    units: UnitSettings | None = Field(default=None, description="one way of writing each unit; {} for the defaults")
+    terms: TermsSettings | None = Field(default=None, description="a dictionary: one word per thing")
+    privacy: PrivacySettings | None = Field(default=None, description="what becomes of personal data")
+    review: str | None = Field(default=None, description="a review.csv in which people decided about rows")
+    duplicates: DuplicateSettings = DuplicateSettings()
+    contamination: ContaminationSettings = ContaminationSettings()
     reject_share: float = Field(
         default=0.01, ge=0, le=1, description="stop if a larger share of the rows cannot be used"
     )
     split: SplitSettings = SplitSettings()
     limit: LimitSettings = LimitSettings()
+    workers: int | None = Field(default=None, ge=1, description="processes; default: one per core")
+    engine: Literal["local", "ray"] = Field(default="local", description="ray: over a cluster, the same rows come out")
 
     @field_validator("source", mode="before")
     @classmethod
@@ -93,6 +103,14 @@ class DataSettings(Settings):
     def _one_group(self) -> DataSettings:
         if self.group and self.split.group and self.group != self.split.group:
             raise ValueError(f"group ({self.group!r}) and split.group ({self.split.group!r}) name different columns")
+        return self
+
+    @model_validator(mode="after")
+    def _time_is_known(self) -> DataSettings:
+        if self.split.by == "time" and self.time is None:
+            raise ValueError("split.by: time needs data.time, the column that holds the time of a row (ISO 8601)")
+        if self.split.by == "time" and self.split.stratify is not None:
+            raise ValueError("split.by: time and split.stratify contradict each other: only one can decide")
         return self
 
     @property

@@ -7,9 +7,16 @@ from typing import Any
 
 from yibu.core.errors import DataError
 from yibu.core.record import SPLITS, Split
+from yibu.prepare.gather import Gathering, Tally
+from yibu.prepare.leaks import Drop
+from yibu.prepare.refine import STRATA
+from yibu.prepare.rejects import Rejects
+from yibu.prepare.settings import DataSettings
 from yibu.prepare.table import NOTHING, Labels, Table
 
 MIN_TRAIN, MIN_TEST = 10, 1
+STEPS = ("reviewed", "filtered")  # of a row, that can leave it out
+MOST_KINDS = 100  # kinds of change that are listed
 _SHOWN = 10  # labels named in an error
 
 ClassTable = dict[str, dict[Split, int]]
@@ -30,6 +37,61 @@ def class_table(tables: dict[Split, Table], labels: Labels, column: str, closed_
     for label in sorted(labels.texts):
         counts[label] = {split: found[split][labels.number(label)] for split in SPLITS}
     return counts
+
+
+def strata_table(tables: dict[Split, Table], strata: Labels) -> ClassTable:
+    """Kept rows by the value that a stratified split keeps; a row that has several counts for each."""
+    counts: ClassTable = {}
+    for split, table in tables.items():
+        for number, rows in Counter(table.strata[place] for place in table.kept).items():
+            for label in strata.texts[number].split(STRATA) if number >= 0 else ():
+                counts.setdefault(label, dict.fromkeys(SPLITS, 0))[split] += rows
+    return dict(sorted(counts.items()))
+
+
+def funnel(gathered: Gathering, tables: dict[Split, Table], rejects: Rejects) -> list[dict[str, Any]]:
+    """From read to kept: for each step how many rows it took out and why."""
+    left_out = gathered.tally.left_out
+    reasons = Counter(Drop(reason) for table in tables.values() for reason in table.dropped if reason)
+    steps: list[tuple[str, int, dict[str, int]]] = [
+        ("read", gathered.num_read, {}),
+        ("rejected", rejects.total, dict(rejects.reasons.most_common())),
+        *((step, left_out[step].total(), dict(left_out[step].most_common())) for step in STEPS if step in left_out),
+        ("duplicate", gathered.num_duplicates, {}),
+        ("near_duplicate", reasons[Drop.NEAR_DUPLICATE], {}),
+        (
+            "leak",
+            reasons[Drop.LEAK] + reasons[Drop.GROUP_LEAK],
+            {"equal prompt": reasons[Drop.LEAK], "equal group": reasons[Drop.GROUP_LEAK]},
+        ),
+        ("contaminated", reasons[Drop.CONTAMINATED], {}),
+        ("limit", reasons[Drop.LIMIT], {}),
+        ("kept", sum(table.num_kept for table in tables.values()), {}),
+    ]
+    return [{"step": step, "n": n, "reasons": {why: k for why, k in whys.items() if k}} for step, n, whys in steps]
+
+
+def what_was_done(data: DataSettings, tally: Tally) -> dict[str, Any]:
+    """What each step did to how many rows, by kind; counts only, never a text."""
+    done = {
+        step: {"rows": tally.rows[step], "what": dict(tally.what[step].most_common(MOST_KINDS))}
+        for step in sorted(tally.rows)
+    }
+    result: dict[str, Any] = {"clean": {"profile": data.clean.profile, "rows_changed": tally.rows["clean"]}}
+    result |= {"changes": done, "flags": dict(tally.flags.most_common())}
+    if data.terms is not None:
+        result["terms"] = {
+            "found": dict(tally.terms.most_common(MOST_KINDS)),
+            "different": len(tally.terms),
+            "mentions": tally.terms.total(),
+            "replaced": tally.what.get("terms", Counter())["replaced"],
+        }
+    if data.privacy is not None:
+        found, rows = tally.what.get("privacy", Counter()), tally.kinds.get("privacy", Counter())
+        result["privacy"] = {
+            kind: {"found": n, "rows": rows[kind], "mode": data.privacy.mode_of(kind)} for kind, n in found.most_common()
+        }
+    return result
 
 
 def missing_labels(classes: ClassTable) -> dict[Split, list[str]]:

@@ -1,16 +1,14 @@
 """What is remembered of each row while the rows themselves stay on the disk.
 
-Prepare reads a source once and writes usable rows to scratch files, one per split; what has to look at all rows at once
-(duplicates, leaks, limits, class balance) works on this table. It holds about 50 bytes a row, and the index of
-prompts up to 250 more, however long the rows are: a gigabyte of JSONL with a million rows takes 0.3 GB.
+Prepare reads a source once and writes usable rows to a scratch file; what has to look at all rows at once (duplicates,
+clusters, splits, leaks, limits, class balance) works on this table. It holds about 60 bytes a row, the signatures of
+near duplicates 130, and the index of prompts up to 250 more, however long the rows are.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-
-from yibu.core.record import SPLITS, Split
 
 NOTHING = 0  # in place of a key
 
@@ -33,7 +31,7 @@ class Names:
 
 
 class Table:
-    """One split's rows, in the order in which they lie in its scratch file.
+    """Rows in the order in which they lie in a file.
 
     Attributes:
         ids: row ids.
@@ -42,8 +40,14 @@ class Table:
         groups: key of the group, or `NOTHING`.
         classes, strata: numbers from `Labels`, -1 where there is none.
         prompt_characters, target_characters: lengths.
+        folds: part of a cross-validation, -1 where there is none.
         dropped: 0 where the row is kept, else why not, see `yibu.prepare.leaks`.
     """
+
+    _COLUMNS = (
+        *("prompts", "targets", "answers", "groups", "classes", "strata"),
+        *("prompt_characters", "target_characters", "folds", "dropped"),
+    )
 
     def __init__(self, ids_are_hex: bool) -> None:
         self.ids = Names(ids_are_hex)
@@ -55,6 +59,7 @@ class Table:
         self.strata = array("i")
         self.prompt_characters = array("I")
         self.target_characters = array("I")
+        self.folds = array("b")
         self.dropped = bytearray()
 
     def __len__(self) -> int:
@@ -82,7 +87,14 @@ class Table:
         self.strata.append(stratum)
         self.prompt_characters.append(prompt_characters)
         self.target_characters.append(target_characters)
+        self.folds.append(-1)
         self.dropped.append(0)
+
+    def take(self, other: Table, place: int) -> None:
+        """Append a row of another table, its drop and fold with it."""
+        self.ids.append(other.ids[place])
+        for column in self._COLUMNS:
+            getattr(self, column).append(getattr(other, column)[place])
 
     @property
     def kept(self) -> Iterable[int]:
@@ -116,8 +128,8 @@ class Seen:
     A duplicate across splits that the source fixes is no duplicate but a leak, so each fixed split has its own index.
     """
 
-    def __init__(self, tables: dict[Split, Table]) -> None:
-        self._tables = tables
+    def __init__(self, table: Table) -> None:
+        self._table = table
         self._first: dict[int, int] = {}
         self._further: dict[tuple[int, int], int] = {}
         self.num_conflicts = 0
@@ -127,22 +139,14 @@ class Seen:
         first = self._first.get(prompt)
         if first is None:
             return None
-        split, place = self._address(first)
-        if self._tables[split].targets[place] == target:
-            return self._tables[split].ids[place]
+        if self._table.targets[first] == target:
+            return self._table.ids[first]
         further = self._further.get((prompt, target))
-        if further is None:
-            return None
-        split, place = self._address(further)
-        return self._tables[split].ids[place]
+        return None if further is None else self._table.ids[further]
 
-    def add(self, prompt: int, target: int, split: Split) -> None:
-        """Remember the row that was just appended to a split's table."""
-        address = (len(self._tables[split]) - 1) * len(SPLITS) + SPLITS.index(split)
-        if self._first.setdefault(prompt, address) != address:
-            self._further[prompt, target] = address
+    def add(self, prompt: int, target: int) -> None:
+        """Remember the row that was just appended to the table."""
+        place = len(self._table) - 1
+        if self._first.setdefault(prompt, place) != place:
+            self._further[prompt, target] = place
             self.num_conflicts += 1
-
-    def _address(self, number: int) -> tuple[Split, int]:
-        place, split = divmod(number, len(SPLITS))
-        return SPLITS[split], place

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from yibu.core.plugs import Family
 from yibu.core.recipe import PlugSettings, Settings
@@ -33,6 +33,15 @@ class TrainSettings(Settings):
     max_length: int | Literal["auto"] = Field("auto", description="longest row in tokens; auto: the longest there is")
     too_long: Literal["refuse", "drop", "split"] = Field("refuse", description="rows longer than max_length")
     pack_tokens: int = Field(2048, ge=16, description="tokens of one forward pass; bounds memory")
+    sampler: Literal["shuffle", "weighted"] = Field(
+        "shuffle", description="weighted: rows are drawn in inverse proportion to the size of their class"
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: the tokens of the label weigh in inverse proportion to the size of the class"
+    )
+    balance_strength: float = Field(
+        1.0, gt=0, le=1, description="of sampler or class_weights: a class of n rows weighs n^-strength a row"
+    )
     seed: int = 0
     evaluate_every: int | None = Field(None, ge=1, description="steps between validations; default once an epoch")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without gain")
@@ -51,6 +60,16 @@ class TrainSettings(Settings):
         if unknown:
             raise ValueError(f"unknown trackers {unknown}; known: {known}")
         return names
+
+    @model_validator(mode="after")
+    def _one_remedy(self) -> TrainSettings:
+        if self.sampler == "weighted" and self.class_weights == "balanced":
+            raise ValueError(
+                "sampler: weighted and class_weights: balanced would count rare classes twice (a class of 1 in 50 "
+                "would weigh 2,500 times as much, not 50 times); keep one of them: take out class_weights, or set "
+                "sampler: shuffle"
+            )
+        return self
 
 
 TRACKERS = Family("yibu.trackers", requires=("Tracker",))
@@ -93,7 +112,8 @@ def train(config: Config, work: Work, *, data: Artifact) -> None:
     Writes ``adapter/`` (a plain PEFT folder), ``plan.json``, ``history.jsonl``, ``preview.json``, ``summary.json``.
 
     Raises:
-        DataError: rows that do not fit.
+        RecipeError: classes are to be balanced and the task has no label.
+        DataError: rows that do not fit, or a single class that is to be balanced.
         TrainingError: a planned module that is not trained, or a loss that is no number.
     """
     from yibu.train.run import run

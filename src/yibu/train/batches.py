@@ -1,9 +1,9 @@
-"""Which rows make up which optimizer step: a pure function of rows, seed and epoch, so a resumed run sees the same."""
+"""Which rows make up which optimizer step: a pure function of rows, weights, seed and epoch, as resuming needs it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,10 +14,33 @@ from yibu.model.render import Example
 TooLong = Literal["refuse", "drop", "split"]
 
 
-def step_rows(num_rows: int, rows_per_step: int, epoch: int, seed: int) -> list[list[int]]:
-    """Row indices of each optimizer step of one epoch; the last step may be smaller, no row is left out."""
+# torch.multinomial, which the sampler draws with, takes no more.
+MOST_WEIGHTED = 2**24
+
+
+def step_rows(
+    num_rows: int, rows_per_step: int, epoch: int, seed: int, weights: Sequence[float] | None = None
+) -> list[list[int]]:
+    """Row indices of each optimizer step of one epoch; the last step may be smaller.
+
+    Without weights no row is left out and none comes twice. With a weight per row, `num_rows` rows are drawn with
+    replacement, each in proportion to its weight (torch's ``WeightedRandomSampler``).
+
+    Raises:
+        DataError: more weighted rows than can be drawn from.
+    """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    order = torch.randperm(num_rows, generator=generator).tolist()
+    if weights is None:
+        order = torch.randperm(num_rows, generator=generator).tolist()
+    else:
+        if num_rows > MOST_WEIGHTED:
+            raise DataError(
+                "There are more rows than a weighted sampler can draw from.",
+                got=num_rows,
+                allowed=f"at most {MOST_WEIGHTED}",
+                do="set train.class_weights: balanced instead of train.sampler, or data.limit.train",
+            )
+        order = list(torch.utils.data.WeightedRandomSampler(list(weights), num_rows, generator=generator))
     return [order[begin : begin + rows_per_step] for begin in range(0, num_rows, rows_per_step)]
 
 
@@ -88,7 +111,10 @@ def _split(example: Example, limit: int) -> list[Example]:
         context = target[max(0, begin - overlap) : begin]
         end = min(len(target), begin + room - len(context))
         ids = (*prompt, *context, *target[begin:end])
-        trained = (False,) * (len(prompt) + len(context)) + example.trained[first + begin : first + end]
-        parts.append(Example(ids, trained, f"{example.name}#{len(parts) + 1}"))
+        untrained = (False,) * (len(prompt) + len(context))
+        own = slice(first + begin, first + end)
+        marks = None if example.label_tokens is None else untrained + example.label_tokens[own]
+        name = f"{example.name}#{len(parts) + 1}"
+        parts.append(replace(example, ids=ids, trained=untrained + example.trained[own], name=name, label_tokens=marks))
         begin = end
     return parts

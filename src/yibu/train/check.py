@@ -23,6 +23,7 @@ from yibu.model.packing import common_prefix, context_length, split_by_tokens
 from yibu.model.render import Example, Renderer
 from yibu.model.resolve import load_model, load_tokenizer
 from yibu.train import Config, TrainSettings
+from yibu.train.balance import balance_of, check_labels, draw_weights
 from yibu.train.batches import TooLong, fit_lengths, step_rows
 from yibu.train.estimate import (
     Memory,
@@ -156,13 +157,16 @@ def check(config: Config, data: Artifact) -> Outlook:
     wanted, context = None if settings.max_length == "auto" else settings.max_length, context_length(model)
     fitted = _attempt(refusals, lambda: fit_lengths(train, wanted, context, settings.too_long))
     _attempt(refusals, lambda: check_stops(train, renderer))
+    _attempt(refusals, lambda: check_labels(settings, task))
     plug = adapters.FAMILY.load(config.adapter.kind)  # type: ignore[attr-defined]
     plan = _attempt(refusals, lambda: plug.plan(model, facts, config.adapter))
 
     sizes = Sizes.of(model, facts)
     examples = train if fitted is None else fitted.examples
+    balance = _attempt(refusals, lambda: balance_of(settings, examples)) if task.label_fields else None
     prefix = common_prefix([*examples, *valid]) if facts.isolated_packing and examples else 0
-    passes = pack_sizes(examples, settings, facts.isolated_packing, prefix)
+    draws = draw_weights(balance, examples)
+    passes = pack_sizes(examples, settings, facts.isolated_packing, prefix, draws)
     largest = max(passes, default=0)
     rank = int(getattr(config.adapter, "r", 0))
     return Outlook(
@@ -219,15 +223,22 @@ def pieces(example: Example, renderer: Renderer) -> list[tuple[str, Kind]]:
     return [(str(renderer.tokenizer.decode(ids, skip_special_tokens=False)), kind) for kind, ids in runs]
 
 
-def pack_sizes(examples: Sequence[Example], settings: TrainSettings, packed: bool, prefix: int) -> list[int]:
+def pack_sizes(
+    examples: Sequence[Example],
+    settings: TrainSettings,
+    packed: bool,
+    prefix: int,
+    draws: Sequence[float] | None = None,
+) -> list[int]:
     """Tokens of each forward pass of the first epoch, cut as the training loop cuts them.
 
     Args:
         packed: whether rows may share a pass.
         prefix: tokens that all rows begin with alike, computed once per pack.
+        draws: weight of each row for a weighted sampler.
     """
     sizes = []
-    for rows in step_rows(len(examples), settings.batch * settings.accumulate, 0, settings.seed):
+    for rows in step_rows(len(examples), settings.batch * settings.accumulate, 0, settings.seed, draws):
         for begin in range(0, len(rows), settings.batch):
             micro = [examples[row] for row in rows[begin : begin + settings.batch]]
             for run in split_by_tokens(micro, settings.pack_tokens, packed):

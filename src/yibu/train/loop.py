@@ -1,8 +1,9 @@
 """The training loop, readable in one sitting.
 
-What it promises: the gradient of a step does not depend on how its rows are cut into passes; an interrupted run that
-is started again ends in the same bits as one that was never interrupted (same machine, same number of threads); a
-planned module that receives no gradient stops the run after its first step.
+What it promises: the gradient of a step does not depend on how its rows are cut into passes, with class weights and
+without (the weighted sum is divided by the number of targets, so that a row pulls by its own weight alone); an
+interrupted run that is started again ends in the same bits as one that was never interrupted (same machine, same
+number of threads); a planned module that receives no gradient stops the run after its first step.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from yibu.core.errors import TrainingError
 from yibu.core.log import get
 from yibu.core.progress import track
-from yibu.model.packing import Pack, example_losses, make_pack, pack_loss, split_by_tokens
+from yibu.model.packing import Pack, make_pack, pack_loss, split_by_tokens, target_losses
 from yibu.model.render import Example
 from yibu.train import TrainSettings
 from yibu.train.batches import step_rows
@@ -79,6 +80,7 @@ def fit(
     classes: Mapping[str, str],
     fingerprint: Mapping[str, Any],
     listen: Listener = lambda step, values: None,
+    draw_weights: Sequence[float] | None = None,
 ) -> tuple[dict[str, Tensor], Progress]:
     """Train until the last step or until validation stops improving.
 
@@ -91,6 +93,7 @@ def fit(
         classes: parameter name -> module class of the plan, for the gradient check.
         fingerprint: what must be equal for a resumed run to end in the same bits.
         listen: called with the values of each step and each validation.
+        draw_weights: one per train row, to draw rows by; None: every row once an epoch.
 
     Returns:
         The best weights by name (on the CPU), and the progress.
@@ -102,7 +105,7 @@ def fit(
     plan = [
         (epoch, rows)
         for epoch in range(settings.epochs)
-        for rows in step_rows(len(train), rows_per_step, epoch, settings.seed)
+        for rows in step_rows(len(train), rows_per_step, epoch, settings.seed, draw_weights)
     ]
     plan = plan[: settings.max_steps]
     steps_per_epoch = math.ceil(len(train) / rows_per_step)
@@ -221,13 +224,18 @@ def _packs(examples: Sequence[Example], settings: TrainSettings, setting: Settin
 
 @torch.no_grad()
 def validation_loss(model: nn.Module, examples: Sequence[Example], pack_tokens: int, setting: Setting) -> float:
-    """Mean loss per target token."""
+    """Mean loss per target token, by its weight where examples carry one."""
     model.eval()
-    total, targets = 0.0, 0
+    total, targets = 0.0, 0.0
     for run in split_by_tokens(examples, pack_tokens, setting.packed):
         pack = make_pack(run, setting.prefix).to(setting.device)
-        total += float(example_losses(model, pack).sum())
-        targets += pack.num_targets
+        losses_N = target_losses(model, pack)
+        if pack.factors_N is None:
+            total += float(losses_N.sum())
+            targets += pack.num_targets
+        else:
+            total += float(losses_N @ pack.factors_N)
+            targets += float(pack.factors_N.sum())
     return total / targets
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from yibu.model.assemble import Assembled, for_training, packing_is_exact
 from yibu.model.packing import common_prefix, context_length
 from yibu.model.render import Example, Renderer
 from yibu.train import TRACKERS, Config
+from yibu.train.balance import Balance, balance_of, check_labels, draw_weights, label_span, weigh
 from yibu.train.batches import Fitted, fit_lengths
 from yibu.train.loop import Progress, Setting, fit
 
@@ -35,14 +37,18 @@ def run(config: Config, work: Work, data: Artifact) -> None:
     torch.manual_seed(settings.seed)
     labels = data.read_json("summary.json")["labels"]
     task = tasks.build(config.task, labels)
+    check_labels(settings, task)
     base = for_training(Path(config.base.path), config.adapter, settings.device, settings.dtype, settings.recompute)
     assert base.plan is not None
     work.write_json("plan.json", base.plan.table())
 
     wanted = None if settings.max_length == "auto" else settings.max_length
     context = context_length(base.model)
-    train = fit_lengths(render(task, base.renderer, data, "train"), wanted, context, settings.too_long)
-    valid = fitting(render(task, base.renderer, data, "valid"), train.max_length)
+    marks = settings.class_weights != "none"
+    train = fit_lengths(render(task, base.renderer, data, "train", marks), wanted, context, settings.too_long)
+    valid = fitting(render(task, base.renderer, data, "valid", marks), train.max_length)
+    balance = balance_of(settings, train.examples)
+    train_examples, valid = weigh(balance, train.examples), weigh(balance, valid, validation=True)
     check_stops(train.examples, base.renderer)
     work.write_json("preview.json", [base.renderer.pieces(example) for example in train.examples[:PREVIEW]])
     prefix = common_prefix([*train.examples, *valid]) if base.packed else 0
@@ -72,7 +78,7 @@ def run(config: Config, work: Work, data: Artifact) -> None:
     best, progress = fit(
         base.model,
         trainable,
-        train.examples,
+        train_examples,
         valid,
         settings,
         setting,
@@ -81,6 +87,7 @@ def run(config: Config, work: Work, data: Artifact) -> None:
         classes,
         fingerprint(base, settings.pack_tokens, setting),
         listen,
+        draw_weights(balance, train_examples),
     )
     for tracker in trackers:
         tracker.close()
@@ -91,15 +98,26 @@ def run(config: Config, work: Work, data: Artifact) -> None:
         base.model, work.file("adapter/adapter_config.json").parent, config.base.name
     )
     base.renderer.tokenizer.save_pretrained(work.path / "adapter")
-    work.write_json("summary.json", summary(config, base, train, progress, setting, labels))
+    work.write_json("summary.json", summary(config, base, train, progress, setting, labels, balance))
 
 
-def render(task: Any, renderer: Renderer, data: Artifact, split: Split) -> list[Example]:
-    """Every row of a split as token ids and loss mask."""
+def render(task: Any, renderer: Renderer, data: Artifact, split: Split, mark_labels: bool = False) -> list[Example]:
+    """Every row of a split as token ids and loss mask, with its class.
+
+    Args:
+        mark_labels: also find the tokens that say the class, where a target says more.
+    """
     examples = []
     with track(f"{split} rows to tokens", total=data.read_json("summary.json")["splits"][split]) as bar:
         for row in read_rows(data.file(f"{split}.jsonl")):
-            examples.append(renderer.example(task.messages(row), task.target(row), row.id))
+            messages, target = task.messages(row), task.target(row)
+            example = renderer.example(messages, target, row.id)
+            example = replace(example, label=task.label(row))
+            if mark_labels and (span := label_span(task, row)) is not None:
+                marks = renderer.answer_marks(target, messages, span)
+                marks = [False] * (len(example.ids) - len(marks)) + marks
+                example = replace(example, label_tokens=tuple(marks))
+            examples.append(example)
             bar.advance()
     return examples
 
@@ -158,9 +176,18 @@ def fingerprint(base: Assembled, pack_tokens: int, setting: Setting) -> dict[str
 
 
 def summary(
-    config: Config, base: Assembled, train: Fitted, progress: Progress, setting: Setting, labels: list[str] | None
+    config: Config,
+    base: Assembled,
+    train: Fitted,
+    progress: Progress,
+    setting: Setting,
+    labels: list[str] | None,
+    balance: Balance | None,
 ) -> dict[str, Any]:
-    """``summary.json`` of the model artifact."""
+    """``summary.json`` of the model artifact.
+
+    ``class_balance`` is None where classes were left as they are; where not, ``best_valid_loss`` is weighted by class.
+    """
     lengths = torch.tensor(train.lengths, dtype=torch.float32)
     return {
         "base": config.base.name,
@@ -169,6 +196,7 @@ def summary(
         "task": config.task.as_config(),
         "adapter": config.adapter.as_config(),
         "labels": labels,
+        "class_balance": None if balance is None else balance.as_dict(),
         "steps": progress.step,
         "epochs": config.train.epochs,
         "best_step": progress.best_step,

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from sample_report import Element, Page, classified, metric
 from yibu.evaluate.report.plots import (
-    NARROW,
-    WIDE,
     confusion,
     dot_whisker,
     length_histogram,
@@ -21,6 +19,7 @@ from yibu.evaluate.report.plots import (
     thinned,
 )
 from yibu.evaluate.report.text import Text
+from yibu.pages.layout import NARROW, WIDE
 
 EN, ZH = Text("en"), Text("zh")
 points = st.lists(st.floats(0, 10), min_size=1, max_size=80).map(lambda values: list(enumerate(values)))

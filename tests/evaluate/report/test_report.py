@@ -505,33 +505,6 @@ def test_wide_and_narrow_plots_come_in_pairs(page: Page) -> None:
         assert all(float(element.all("svg")[0].attributes["width"]) <= 358 for element in narrow)
 
 
-def _palettes() -> dict[str, dict[str, str]]:
-    style = (Path(sys.modules["yibu.evaluate.report"].__file__ or "").parent / "page.css").read_text(encoding="utf-8")
-    blocks = re.findall(r":root \{(.*?)\}", style, re.S)
-    assert len(blocks) == 3
-    named = [dict(re.findall(r"--([a-z-]+):\s*(#[0-9a-f]{6})", block)) for block in blocks]
-    assert named[0].keys() == named[1].keys() == named[2].keys()
-    return dict(zip(("light", "dark", "print"), named, strict=True))
-
-
-def _luminance(colour: str) -> float:
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-@pytest.mark.parametrize("palette", ["light", "dark", "print"])
-def test_contrast_meets_wcag_aa(palette: str) -> None:
-    colours = _palettes()[palette]
-    grounds = ("paper", "panel", "good-panel", "bad-panel", "warn-panel", "neutral-panel")
-    pairs = [(text, ground, 4.5) for text in ("ink", "muted") for ground in grounds]
-    pairs += [(text, "paper", 4.5) for text in ("tuned", "good", "bad", "warn")] + [("on-tuned", "tuned", 4.5)]
-    pairs += [(mark, "paper", 3.0) for mark in ("tuned", "base", "one", "two", "three", "four")]  # graphics: 3
-    for text, ground, least in pairs:
-        light, dark = sorted((_luminance(colours[text]), _luminance(colours[ground])), reverse=True)
-        assert (light + 0.05) / (dark + 0.05) >= least, f"{text} on {ground}"
-
-
 def test_the_same_input_gives_the_same_bytes_in_another_process() -> None:
     code = (
         "import sys; sys.path.insert(0, 'tests')\n"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from yibu.core.errors import InputError
+from yibu import pages
 from yibu.evaluate import report
 from yibu.evaluate.report.text import TEXTS, Text
 
-FOLDER = Path(report.__file__).parent
-SOURCE = "".join(path.read_text(encoding="utf-8") for path in [*FOLDER.glob("*.py"), *FOLDER.glob("*.j2")])
+FOLDERS = [Path(package.__file__).parent for package in (report, pages)]
+SOURCE = "".join(path.read_text(encoding="utf-8") for folder in FOLDERS for path in sorted(folder.glob("*.[pj]*")))
 KEY = r"[A-Za-z0-9_ %.\-]+"
 
 
@@ -43,7 +43,7 @@ def test_every_key_that_is_asked_for_exists() -> None:
 
 
 def test_no_key_is_left_over() -> None:
-    literal = set(re.findall(rf'"({KEY})"', SOURCE.replace(_table(), "")))
+    literal = set(re.findall(rf'"({KEY})"', _without_tables(SOURCE)))
     families = re.findall(rf'known\(\s*"({KEY})"', SOURCE)
     built = [part.replace("\\.", ".") for part in re.findall(r'f"([a-z_.]+\.)\{', SOURCE)]
     built += re.findall(r't\("([a-z_.]+\.)" ~', SOURCE) + [f"{family}." for family in families] + ["verdict."]
@@ -51,9 +51,11 @@ def test_no_key_is_left_over() -> None:
     assert left == []
 
 
-def _table() -> str:
-    text = (FOLDER / "text.py").read_text(encoding="utf-8")
-    return text[text.index("TEXTS:") : text.index("class Text")]
+def _without_tables(source: str) -> str:
+    for folder, name in zip(FOLDERS, ("TEXTS", "COMMON"), strict=True):
+        text = (folder / "text.py").read_text(encoding="utf-8")
+        source = source.replace(text[text.index(f"{name}: dict") : text.index("class Text")], "")
+    return source
 
 
 def _heading(key: str) -> bool:
@@ -61,47 +63,6 @@ def _heading(key: str) -> bool:
     return key.endswith(".title")
 
 
-def test_unknown_language_is_refused() -> None:
-    with pytest.raises(InputError, match="de") as caught:
-        Text("de")
-    assert caught.value.allowed == ["en", "zh"]
-
-
 def test_a_name_that_nobody_knows_stands_for_itself() -> None:
     assert Text("zh").system("my_own_system") == "my own system"
     assert Text("zh").system("tuned") == "微调"
-
-
-@pytest.mark.parametrize(
-    ("items", "last", "english", "chinese"),
-    [
-        ([], "and", "", ""),
-        (["a"], "and", "a", "a"),
-        (["a", "b"], "and", "a and b", "a和b"),
-        (["a", "b", "c"], "or", "a, b or c", "a、b或c"),
-    ],
-)
-def test_lists(items: list[str], last: str, english: str, chinese: str) -> None:
-    assert Text("en").join(items, last) == english
-    assert Text("zh").join(items, last) == chinese
-
-
-def test_long_lists_are_cut_and_say_so() -> None:
-    assert Text("en").some(["a", "b", "c"], most=3) == "a, b, c"
-    assert Text("en").some(["a", "b", "c", "d", "e"], most=3) == "a, b, c and 2 more"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "english", "chinese"),
-    [
-        (0.04, "0.0 s", "0.0 秒"),
-        (9.96, "10.0 s", "10.0 秒"),
-        (42, "42 s", "42 秒"),
-        (59.7, "60 s", "60 秒"),
-        (372.4, "6 min 12 s", "6 分 12 秒"),
-        (7260, "2 h 1 min", "2 小时 1 分"),
-    ],
-)
-def test_seconds(seconds: float, english: str, chinese: str) -> None:
-    assert Text("en").seconds(seconds) == english
-    assert Text("zh").seconds(seconds) == chinese

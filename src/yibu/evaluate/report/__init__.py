@@ -5,19 +5,19 @@ three, so that row text could not reach out even if it got past the escaping). I
 on a telephone, and for a screen reader.
 
 `claims` says what the tests show and what is off; `results`, `examples` and `view` put it in words and numbers; `plots`
-draws with `svg`; `text` has every word in English and Chinese; ``page.html.j2`` and ``page.css`` lay it out.
+draws; `text` has every word in English and Chinese; ``page.html.j2`` and ``page.css`` lay it out, on the ground of
+`yibu.pages`.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-
-from yibu.evaluate.report.shapes import Lineage, ReportData, TestRow
+from yibu.evaluate.report.shapes import ReportData, TestRow
 from yibu.evaluate.report.text import Lang, Text
 from yibu.evaluate.report.view import context
+from yibu.pages import template, valid_utf8
+from yibu.pages.lineage import Lineage
 
 __all__ = ["Lineage", "ReportData", "TestRow", "render"]
 
@@ -31,18 +31,5 @@ def render(data: ReportData, lang: Lang) -> str:
     Raises:
         InputError: a language that the report is not written in.
     """
-    page = _template().render(context(data, Text(lang)))
-    # Half a surrogate pair (JSON allows it) has no UTF-8; it must not cost the report.
-    return page.encode("utf-8", "replace").decode("utf-8")
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2")
+    page = template(Path(__file__).parent).render(context(data, Text(lang)))
+    return valid_utf8(page)

@@ -8,12 +8,12 @@ three" is a claim picked from several.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from yibu.evaluate.report.shapes import ReportData, Table
+from yibu.pages.figures import number
 
 Outcome = Literal["better", "worse", "unproven", "untested"]
 OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "unproven", "untested")
@@ -176,13 +176,6 @@ def validation_points(history: Sequence[Table]) -> list[tuple[int, float]]:
     """(step, loss) of each validation, in order of steps; losses that are no finite number are left out."""
     points = [(int(item["step"]), number(item.get("valid_loss"))) for item in history]
     return sorted((step, loss) for step, loss in points if loss is not None)
-
-
-def number(value: object) -> float | None:
-    """The value as a finite float, else None (JSON has ``null`` or NaN where an interval cannot be had)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value)
 
 
 def _said(item: Table, key: str) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from yibu.evaluate.report.marks import legend_mark, system_class
 from yibu.evaluate.report.results import shown_systems
 from yibu.evaluate.report.shapes import ReportData, Table, TestRow
-from yibu.evaluate.report.svg import legend_mark, system_class
 from yibu.evaluate.report.text import Text
 from yibu.metrics.scores import normalise
 

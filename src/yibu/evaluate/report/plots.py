@@ -14,13 +14,14 @@ from itertools import accumulate
 
 from markupsafe import Markup
 
-from yibu.evaluate.report.claims import number, validation_points
+from yibu.evaluate.report.claims import validation_points
+from yibu.evaluate.report.marks import draw_mark, system_class
 from yibu.evaluate.report.shapes import Table
-from yibu.evaluate.report.svg import Canvas, Scale, draw_mark, nice_ticks, shorten, system_class, text_width
 from yibu.evaluate.report.text import Text
-from yibu.evaluate.report.write import amount, count, figure
+from yibu.pages.figures import amount, count, figure, number
+from yibu.pages.layout import WIDE
+from yibu.pages.svg import Canvas, Scale, nice_ticks, shorten, text_width
 
-WIDE, NARROW = 900, 350
 _MOST_POINTS = 400  # of one line; more cannot be told apart
 
 

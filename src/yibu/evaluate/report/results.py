@@ -17,14 +17,14 @@ from yibu.evaluate.report.claims import (
     Comparison,
     compare,
     headline,
-    number,
     proven_best,
 )
+from yibu.evaluate.report.marks import legend_mark, system_class
 from yibu.evaluate.report.shapes import ReportData, Table
-from yibu.evaluate.report.svg import legend_mark, system_class
 from yibu.evaluate.report.text import Text
-from yibu.evaluate.report.write import MINUS, amount, count, figure, limits, p_value
 from yibu.metrics.scores import normalise
+from yibu.pages.figures import MINUS, amount, count, figure, limits, number, p_value
+from yibu.pages.layout import NARROW
 
 MOST_PANELS = 6
 MOST_CLASSES = 30
@@ -302,7 +302,7 @@ def classes(data: ReportData, t: Text) -> Classes | None:
         counts = _matrix(order, pairs["tuned"])
         other_answers = len(counts[0]) > len(order)
         wide = plots.confusion(counts, order, t)
-        narrow = plots.confusion(counts, order, t, plots.NARROW)
+        narrow = plots.confusion(counts, order, t, NARROW)
     names = [t.system(name) for name in systems]
     return Classes(names, rows, max(0, len(order) - MOST_CLASSES), wide, narrow, other_answers)
 

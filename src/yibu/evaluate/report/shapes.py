@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from yibu.pages.lineage import Lineage
+
 Table = Mapping[str, Any]
 
 
@@ -22,27 +24,6 @@ class TestRow:
 
     prompt: str
     truth: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """Where the figures come from.
-
-    Attributes:
-        artifacts: stage -> artifact id, in the order of the run.
-        versions: package -> version.
-        seconds: stage -> seconds.
-        date: day or moment of the evaluation, ISO 8601; the page has no clock of its own.
-        platform: operating system and processor.
-        command: what to type to get the same result.
-    """
-
-    artifacts: Mapping[str, str] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    date: str = ""
-    platform: str = ""
-    command: str = ""
 
 
 @dataclass(frozen=True)

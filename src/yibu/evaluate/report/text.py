@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from yibu.pages import text
+from yibu.pages.text import COMMON, Lang
 
-from yibu.core.errors import InputError
-
-Lang = Literal["en", "zh"]
+__all__ = ["TEXTS", "Lang", "Text"]
 
 # key: (English, Chinese). Placeholders are the same in both.
 TEXTS: dict[str, tuple[str, str]] = {
-    "html_lang": ("en", "zh-CN"),
+    **COMMON,
     "title": ("{recipe} · evaluation report", "{recipe} · 评测报告"),
     "brand": ("yibu evaluation report", "一步（yibu）评测报告"),
     "skip": ("Skip to the results", "跳到结果"),
-    "contents": ("Contents", "目录"),
     "meta.base": ("Base", "基座模型"),
-    "meta.task": ("Task", "任务"),
-    "meta.rows": ("Language of the rows", "数据语言"),
-    "meta.date": ("Date", "日期"),
-    "task.classify": ("classification", "分类"),
-    "task.generate": ("text generation", "文本生成"),
-    "language.en": ("English", "英文"),
-    "language.zh": ("Chinese", "中文"),
     # the verdict
     "verdict.title": ("Verdict", "结论"),
     "verdict.about": ("{metric}, {n} {split} rows", "{metric}，{split} {n} 条"),
@@ -45,11 +35,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "verdict.p_open": ("p {p}, but the interval of the difference includes 0", "p {p}，但差值的区间包含 0"),
     "verdict.p_mixed": ("p or the interval of the difference leaves it open", "p 值或差值的区间不足以证明"),
     "verdict.p_each": ("p {p} each", "均 p {p}"),
-    "list.comma": (", ", "、"),
-    "list.and": (" and ", "和"),
-    "list.or": (" or ", "或"),
-    "sentences": (" ", ""),
-    "list.more": ("{items} and {n} more", "{items}等，另有 {n} 个"),
     # the tiles
     "tile.tuned": ("{metric}, tuned", "{metric}（微调后）"),
     "tile.before": ("base {value}", "基座 {value}"),
@@ -60,7 +45,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tile.time": ("training", "训练用时"),
     "tile.speed": ("{n} tokens/s", "{n} token/秒"),
     # what is off
-    "caution.title": ("Read this first", "请先阅读"),
     "caution.few_rows": (
         "Only {n} test rows: the intervals are wide, and small differences cannot be seen.",
         "测试集只有 {n} 条：区间很宽，看不出小的差异。",
@@ -105,9 +89,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Every system answered the same {n} {split} rows, which nobody trained on.",
         "所有系统回答同样的{split} {n} 条，这些数据没有参与训练。",
     ),
-    "split.test": ("test", "测试集"),
-    "split.valid": ("validation", "验证集"),
-    "split.train": ("train", "训练集"),
     "results.caption": ("Systems on the {split} rows, metric by metric", "各系统在{split}上的各项指标"),
     "results.system": ("System", "系统"),
     "results.value": ("Value [95% interval]", "数值 [95% 区间]"),
@@ -147,7 +128,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "outcome.worse": ("worse", "更差"),
     "outcome.unproven": ("not proven", "未证实"),
     "outcome.untested": ("not tested", "未检验"),
-    "points": ("pp", "个百分点"),
     "system.base": ("Base", "基座"),
     "system.tuned": ("Tuned", "微调"),
     "system.majority": ("Majority class", "多数类"),
@@ -228,6 +208,57 @@ TEXTS: dict[str, tuple[str, str]] = {
     "plan.shape": ("Shape", "形状"),
     "plan.parameters": ("Trained parameters", "训练参数"),
     "plan.share": ("Share of the trained", "占训练参数"),
+    # trust in probabilities
+    "trust.title": ("How far the probabilities can be trusted", "概率的可信程度"),
+    "trust.intro": (
+        "A probability can be trusted if of the answers given with 80 % four in five are right.",
+        "若以 80% 的概率给出的回答中确有五分之四正确，概率才可信。",
+    ),
+    "trust.remedy": (
+        "Training showed the classes in other shares than the data has ({remedy}).",
+        "训练时各类别所占份额与数据中不同（{remedy}）。",
+    ),
+    "trust.prior": (
+        "The scores were moved back to the shares of the train rows.",
+        "已将得分校正回训练数据的类别份额。",
+    ),
+    "trust.fitted": (
+        "Then {what} was fitted on {n} validation rows (temperature {value}).",
+        "随后在 {n} 条验证数据上拟合了{what}（温度 {value}）。",
+    ),
+    "trust.plot_label": ("Probability of the rarest class, {label}.", "最少见类别“{label}”的概率。"),
+    "trust.plot_chosen": ("Probability of the answer given.", "所给回答的概率。"),
+    "trust.plot": (
+        "A dot is a fifteenth of the rows; on the line, what is said is what is right.",
+        "每个点约为数据的十五分之一；落在线上即言行一致。",
+    ),
+    "trust.said": ("probability that was said", "所给概率"),
+    "trust.right": ("share that is right", "实际正确的比例"),
+    "trust.caption": ("Calibration on the rows of the report", "报告数据上的校准情况"),
+    "trust.scores": ("Scores", "得分"),
+    "trust.ece": ("Calibration error", "校准误差"),
+    "trust.ece_classwise": ("by class", "逐类"),
+    "trust.ece_rare_decisions": ("of rare answers", "少见回答"),
+    "trust.brier": ("Brier score", "Brier 分数"),
+    "trust.nll": ("Nats", "对数损失"),
+    "trust.note": (
+        "Less is better everywhere. By class: mean over the classes of the error of “is it this class?”, which sees wrong "
+        "class shares where the first column may not. Of rare answers: among the answers that are not the most "
+        "frequent class. The constant base rate is calibrated and knows nothing: what is not below its Brier score has "
+        "no use.",
+        "各列均越小越好。逐类：各类别“是否属于该类”误差的平均，能发现第一列可能看不出的份额偏差。少见回答：非最常见类别的"
+        "回答。恒定基准率校准良好却一无所知：Brier 分数不低于它的得分没有用处。",
+    ),
+    "remedy.sampler": ("weighted sampler", "加权采样"),
+    "remedy.class_weights": ("class weights in the loss", "损失中的类别权重"),
+    "scaling.temperature": ("a temperature", "一个温度"),
+    "scaling.vector": ("a temperature with a bias for each class", "一个温度及各类别的偏置"),
+    "decided.raw": ("The answers are those of the scores as they came.", "回答由原始得分决定。"),
+    "decided.corrected": ("The answers are those of the corrected scores.", "回答由校正后的得分决定。"),
+    "form.raw": ("as it came", "原始"),
+    "form.prior": ("prior moved", "先验校正"),
+    "form.corrected": ("corrected", "校正后"),
+    "system.base_rate": ("constant base rate", "恒定基准率"),
     "plot.step": ("step", "步"),
     "plot.raw": ("training, each step", "训练（每步）"),
     "plot.smooth": ("training, smoothed", "训练（平滑）"),
@@ -305,75 +336,19 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Bars show the share of the class within its split; where they differ across a line, the splits differ.",
         "条形为该类别在所属数据集中的比例；同一行长短不一，说明各数据集分布不同。",
     ),
-    # provenance
-    "provenance.title": ("Provenance", "来源"),
-    "provenance.again": ("Make it again", "如何重现"),
-    "provenance.again_text": (
-        "The same command on the same rows gives artifacts of the same names; what exists is not made again.",
-        "同样的数据、同样的命令得到同名的产物；已有的不会重做。",
-    ),
-    "provenance.stages": ("Stages", "各阶段"),
-    "provenance.caption": ("Artifacts that this report was made from", "本报告所依据的产物"),
-    "provenance.stage": ("Stage", "阶段"),
-    "provenance.artifact": ("Artifact", "产物"),
-    "provenance.seconds": ("Time", "用时"),
-    "provenance.machine": ("Machine and versions", "机器与版本"),
-    "provenance.device": ("Device", "设备"),
-    "provenance.dtype": ("Number type of the base", "基座数值类型"),
-    "provenance.threads": ("Threads", "线程数"),
-    "provenance.platform": ("Platform", "平台"),
-    "time.seconds": ("{s} s", "{s} 秒"),
-    "time.minutes": ("{m} min {s} s", "{m} 分 {s} 秒"),
-    "time.hours": ("{h} h {m} min", "{h} 小时 {m} 分"),
-    "stage.prepare": ("prepare", "准备数据"),
-    "stage.train": ("train", "训练"),
-    "stage.answer (base)": ("answer (base)", "作答（基座）"),
-    "stage.answer (tuned)": ("answer (tuned)", "作答（微调）"),
-    "stage.evaluate": ("evaluate", "评测"),
 }
 
 
-class Text:
-    """The words of one language: ``t("data.title")``, ``t("tile.before", value="22%")``."""
+class Text(text.Text):
+    """The words of the report in one language: ``t("data.title")``, ``t("tile.before", value="22%")``."""
 
     def __init__(self, lang: str) -> None:
         """
         Raises:
             InputError: a language that the report is not written in.
         """
-        if lang not in ("en", "zh"):
-            raise InputError("The report is not written in that language.", got=lang, allowed=["en", "zh"])
-        self.lang = lang
-        self._column = 0 if lang == "en" else 1
-
-    def __call__(self, key: str, **values: object) -> str:
-        return TEXTS[key][self._column].format(**values)
-
-    def known(self, family: str, name: str) -> str:
-        """The words for a name that a plug or a recipe may have made up; such a name stands for itself."""
-        key = f"{family}.{name}"
-        return TEXTS[key][self._column] if key in TEXTS else name.replace("_", " ")
+        super().__init__(lang, TEXTS)
 
     def system(self, name: str) -> str:
         """A system in a table or a plot."""
         return self.known("system", name)
-
-    def join(self, items: Sequence[str], last: str = "and") -> str:
-        """``a, b and c``, or with ``last="or"`` ``a, b or c``."""
-        if len(items) < 2:
-            return "".join(items)
-        return self("list.comma").join(items[:-1]) + self(f"list.{last}") + items[-1]
-
-    def some(self, items: Sequence[str], most: int = 8) -> str:
-        """The first items, and how many more there are."""
-        listed = self("list.comma").join(items[:most])
-        return listed if len(items) <= most else self("list.more", items=listed, n=len(items) - most)
-
-    def seconds(self, seconds: float) -> str:
-        """A time span in the two largest units that matter."""
-        if seconds < 60:
-            return self("time.seconds", s=f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}")
-        whole = round(seconds)
-        if whole < 3600:
-            return self("time.minutes", m=whole // 60, s=whole % 60)
-        return self("time.hours", h=whole // 3600, m=whole % 3600 // 60)

@@ -7,33 +7,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from yibu.evaluate.report import examples, plots, results, svg
-from yibu.evaluate.report.claims import Caution, adjusted, cautions, headline, left_out, number, validation_points
+from yibu.evaluate.report import examples, plots, results
+from yibu.evaluate.report.claims import Caution, adjusted, cautions, headline, left_out, validation_points
 from yibu.evaluate.report.shapes import ReportData
 from yibu.evaluate.report.text import Text
-from yibu.evaluate.report.write import amount, count, figure, percent
+from yibu.evaluate.report.trust import trust
+from yibu.pages import lineage
+from yibu.pages.figures import amount, count, figure, number, percent
+from yibu.pages.layout import NARROW, Pairs, Plot, Tile
+from yibu.pages.svg import bar, stacked
 
 MOST_CLASSES = 30
 _PARTS = ("train", "valid", "test", "rejected", "duplicate", "leak", "limit")
-
-Pairs = list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A figure that one reads from afar, its name, and what it is compared with."""
-
-    value: str
-    name: str
-    note: str
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One plot in the two widths that the page chooses from."""
-
-    wide: Markup
-    narrow: Markup
 
 
 @dataclass(frozen=True)
@@ -60,9 +45,12 @@ def context(data: ReportData, t: Text) -> dict[str, Any]:
     """All variables of ``page.html.j2``."""
     return {
         "t": t,
-        "bar": svg.bar,
+        "bar": bar,
         "data": data,
         "title": t("title", recipe=data.recipe),
+        "headline": data.recipe,
+        "sections": ("results", "examples", "training", "data", "provenance"),
+        "command": data.lineage.command,
         "meta": _meta(data, t),
         "verdicts": results.verdicts(data, t),
         "tiles": _tiles(data, t),
@@ -75,6 +63,7 @@ def context(data: ReportData, t: Text) -> dict[str, Any]:
         "remarks": results.remarks(data, t),
         "panels": results.panels(data, t),
         "classes": results.classes(data, t),
+        "trust": trust(data, t),
         "loss": _loss(data, t),
         "loss_marks_best": data.model.get("best_step") is not None and bool(validation_points(data.history)),
         "lengths": _lengths(data, t),
@@ -87,7 +76,7 @@ def context(data: ReportData, t: Text) -> dict[str, Any]:
         "facts": _facts(data, t),
         "reasons": [(str(reason), count(n)) for reason, n in data.data.get("reject_reasons", {}).items()],
         "balance": _balance(data, t),
-        "stages": _stages(data, t),
+        "stages": lineage.stages(data.lineage, t),
         "machine": _machine(data, t),
     }
 
@@ -154,14 +143,14 @@ def _caution(caution: Caution, t: Text) -> str:
 def _loss(data: ReportData, t: Text) -> Plot | None:
     best = data.model.get("best_step")
     wide = plots.loss_curves(data.history, best, t)
-    return Plot(wide, plots.loss_curves(data.history, best, t, plots.NARROW)) if wide else None
+    return Plot(wide, plots.loss_curves(data.history, best, t, NARROW)) if wide else None
 
 
 def _lengths(data: ReportData, t: Text) -> Plot | None:
     lengths = data.model.get("lengths", {})
     too_long = left_out(lengths) + int(lengths.get("split", 0))
     wide = plots.length_histogram(lengths, too_long, t)
-    return Plot(wide, plots.length_histogram(lengths, too_long, t, plots.NARROW)) if wide else None
+    return Plot(wide, plots.length_histogram(lengths, too_long, t, NARROW)) if wide else None
 
 
 def _length_line(data: ReportData, t: Text) -> str:
@@ -244,7 +233,7 @@ def _flow(data: ReportData, t: Text) -> Flow | None:
     told = "; ".join(f"{name} {count(size)}" for _, name, size in parts if size)
     title = t("data.flow", n=count(summary["rows_read"]))
     legend = [(kind, name, count(size)) for kind, name, size in parts]
-    return Flow(title, svg.stacked(parts, f"{title}: {told}"), legend)
+    return Flow(title, stacked(parts, f"{title}: {told}"), legend)
 
 
 def _facts(data: ReportData, t: Text) -> Pairs:
@@ -293,21 +282,8 @@ def _balance(data: ReportData, t: Text) -> list[ClassBalance]:
     ]
 
 
-def _stages(data: ReportData, t: Text) -> list[tuple[str, str, str]]:
-    lineage = data.lineage
-    names = list(dict.fromkeys([*lineage.artifacts, *lineage.seconds]))
-    rows = []
-    for name in names:
-        seconds = lineage.seconds.get(name)
-        took = "" if seconds is None else t.seconds(seconds)
-        rows.append((t.known("stage", name), lineage.artifacts.get(name, ""), took))
-    return rows
-
-
 def _machine(data: ReportData, t: Text) -> Pairs:
     pairs = [
         (t(f"provenance.{key}"), str(data.model[key])) for key in ("device", "dtype", "threads") if data.model.get(key)
     ]
-    if data.lineage.platform:
-        pairs.append((t("provenance.platform"), data.lineage.platform))
-    return pairs + [(name, str(version)) for name, version in sorted(data.lineage.versions.items())]
+    return pairs + lineage.machine(data.lineage, t)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yibu.evaluate.report.write import amount, count, figure, limits, p_value, percent
+from yibu.pages.figures import amount, count, figure, limits, p_value, percent
 
 
 @pytest.mark.parametrize(

@@ -54,3 +54,10 @@ def p_value(p: float) -> str:
     if p < 0.001:
         return "< 0.001"
     return "< 0.05" if p < 0.05 <= round(p, 3) else f"{p:.3f}"
+
+
+def number(value: object) -> float | None:
+    """The value as a finite float, else None (JSON has ``null`` or NaN where an interval cannot be had)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)

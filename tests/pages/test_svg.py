@@ -1,4 +1,4 @@
-"""Scales, ticks, marks and bars."""
+"""Scales, ticks and bars."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sample_report import Page
-from yibu.evaluate.report.svg import Canvas, Scale, bar, legend_mark, nice_ticks, shorten, stacked, system_class
-from yibu.evaluate.report.svg import text_width as width_of
+from yibu.pages.svg import Canvas, Scale, bar, nice_ticks, shorten, stacked
+from yibu.pages.svg import text_width as width_of
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e4), st.integers(1, 12))
@@ -53,16 +53,6 @@ def test_canvas_escapes_text_and_attributes() -> None:
     assert page.tags == ["", "svg", "text"]
     assert page.root.all("text")[0].text == "</text><script>"
     assert page.root.children[0].attributes["aria-label"] == '"><script>1</script>'
-
-
-def test_base_and_tuned_keep_their_class_whatever_the_order() -> None:
-    systems = ["svm", "tuned", "copy", "base"]
-    assert [system_class(name, systems) for name in systems] == ["s-1", "s-tuned", "s-2", "s-base"]
-
-
-def test_systems_differ_in_shape() -> None:
-    shapes = {str(legend_mark(kind)).replace(kind, "") for kind in ("s-base", "s-tuned", "s-1", "s-2", "s-3", "s-4")}
-    assert len(shapes) == 6
 
 
 @pytest.mark.parametrize(("share", "width"), [(0, "0"), (0.5, "50"), (1, "100"), (1.7, "100"), (-1, "0")])
