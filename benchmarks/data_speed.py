@@ -2,9 +2,10 @@
 
 ``python benchmarks/data_speed.py`` makes rows of about 500 characters by repeating and perturbing real ones (with exact
 and near duplicates among them), and lets each tool read them, mend Unicode, put white space in order, drop what is too
-short, drop exact and near duplicates (MinHash, 16 bands of 8, threshold 0.85) and write the rest. yibu does more in the
-same time: it verifies each pair by exact Jaccard, keeps what differs in values, splits 8:1:1, and looks for test rows in
-train. datatrove's exact duplicates fall to its MinHash, so it runs no pass of their own. Both others live in environments of their own (their pins clash with ours), which are made once.
+short, drop exact and near duplicates (MinHash, threshold 0.85) and write the rest. yibu does more in the same time: it
+verifies pairs by exact Jaccard, keeps what differs in values, splits 8:1:1, and looks for test rows in train.
+datatrove's exact duplicates fall to its MinHash, so it runs no pass of their own. Both others live in environments of
+their own (their pins clash with ours), which are made once.
 
 Memory is the largest sum of the unique memory (USS) of a tool's processes, looked at every 0.2 s.
 """
@@ -25,20 +26,25 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from claims import record
 from rich.console import Console
 from rich.table import Table
 
+from claims import record
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
-PINS = {"datajuicer": ["py-data-juicer[generic]==1.6.1", "aiohttp"], "datatrove": ["datatrove[io,processing]==0.10.1", "spacy"]}
+PINS = {
+    "datajuicer": ["py-data-juicer[generic]==1.6.1", "aiohttp"],
+    "datatrove": ["datatrove[io,processing]==0.10.1", "spacy"],
+}
 LENGTH = 500
 EXACT, NEAR = 0.05, 0.05
 
 DATATROVE = """
 import sys
 from datatrove.executor import LocalPipelineExecutor
-from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
+from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster
+from datatrove.pipeline.dedup import MinhashDedupFilter, MinhashDedupSignature
 from datatrove.pipeline.dedup.minhash import MinhashConfig
 from datatrove.pipeline.filters import LambdaFilter
 from datatrove.pipeline.formatters import FTFYFormatter
@@ -49,7 +55,8 @@ if __name__ == "__main__":
     source, folder = sys.argv[1:]
     config = MinhashConfig(n_grams=5, num_buckets=16, hashes_per_bucket=8)
     def run(pipeline, tasks=2):
-        LocalPipelineExecutor(pipeline, tasks=tasks, workers=2, skip_completed=False, logging_dir=f"{folder}/logs").run()
+        logs = f"{folder}/logs"
+        LocalPipelineExecutor(pipeline, tasks=tasks, workers=2, skip_completed=False, logging_dir=logs).run()
     run([JsonlReader(source), FTFYFormatter(), LambdaFilter(lambda doc: len(doc.text) >= 10),
          JsonlWriter(f"{folder}/clean", output_filename="${rank}.jsonl", compression=None),
          MinhashDedupSignature(f"{folder}/signatures", config=config)])

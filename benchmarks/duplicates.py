@@ -426,20 +426,19 @@ def _other_side(text: str, chance: random.Random) -> str:
     """Another side, or what was denied is there."""
     swaps = [
         *(
-            ("left", "right"),
-            ("right", "left"),
-            ("denies", "reports"),
-            (" no ", " some "),
-            ("not ", ""),
-            ("without", "with"),
+            (r"\bleft\b", "right"),
+            (r"\bright\b(?= \w+)", "left"),
+            (r"\bdenies\b", "reports"),
+            (r"\bno (?=\w)", "some "),
         ),
-        *(("左", "右"), ("右", "左"), ("未", "已"), ("无", "有"), ("不", "")),
+        *((r"\bnot (?=\w)", ""), (r"\bwithout\b", "with"), ("左(?!右)", "右"), ("(?<!左)右", "左"), ("未(?!来)", "已")),
+        *(("无(?![论数])", "有"), ("不(?![但仅断过])", "")),
     ]
-    held = [(one, other) for one, other in swaps if one in text]
+    held = [(pattern, other) for pattern, other in swaps if re.search(pattern, text)]
     if not held:
         return text
-    one, other = chance.choice(held)
-    return text.replace(one, other, 1)
+    pattern, other = chance.choice(held)
+    return re.sub(pattern, other, text, count=1)
 
 
 def _other_name(text: str, chance: random.Random) -> str:

@@ -40,7 +40,7 @@ LABELS = ["no", "yes"]
 DTYPE = "fp32"
 PER_POSITIVE = 50
 # Rare rows of each split at full size; each comes with fifty others.
-POSITIVES = {"train": 30, "valid": 20, "test": 40}
+POSITIVES = {"train": 30, "valid": 12, "test": 40}
 TASK = {
     "kind": "classify",
     "system": "Does the customer say that a card was lost, stolen or used by somebody else? Answer yes or no.",

@@ -81,8 +81,9 @@ def chinese() -> DataFigures:
         task="classify",
         language="zh",
         summary={
-            "rows_read": kept + 641, "rejected": 61, "splits": splits, "classes": classes, "shape": "text_label",
-            "reject_reasons": {"empty prompt": 40}, "funnel": funnel, "groups": 1711, "target_in_train": 0,
+            "rows_read": kept + 641, "rejected": 61, "splits": {**splits, "train": splits["train"] + 734},
+            "classes": classes, "shape": "text_label", "reject_reasons": {"empty prompt": 40},
+            "funnel": funnel, "groups": 1711, "target_in_train": 0,
             "missing_labels": {"train": [], "valid": ["肾脏病科"], "test": ["肾脏病科"]},
             "balance": {"largest_deviation": 0.0061, "shares": {}}, "conflicts": 9,
             "changes": {
@@ -102,8 +103,13 @@ def chinese() -> DataFigures:
                 "id_card": {"found": 98, "rows": 98, "mode": "hash"},
             },
             "folds": {"k": 5, "sizes": [681, 676, 672, 679, 671], "largest_deviation": 0.0042, "groups_shared": 0},
-            "augmented": {"homophones": {"rows": 320, "refused": 11}, "glyphs": {"rows": 318, "refused": 2},
-                          "rewrite": {"rows": 96, "refused": 24}},
+            "augmented": {
+                "homophones": {"rows": 320, "refused": 11, "reasons": {"nothing_to_change": 8, "cuts_an_entity": 3}},
+                "glyphs": {"rows": 318, "refused": 2, "reasons": {"nothing_to_change": 2}},
+                "rewrite": {"rows": 96, "refused": 24, "reasons": {"numbers": 13, "entities": 9, "my_own": 2}},
+            },
+            "robustness": {"split": "test", "noise": {"homophones": {"0.05": 336, "0.1": 336}},
+                           "attack": {"greedy": {"rows": 120, "mean_changes": 1.7}}},
             "boilerplate": ["以上内容由门诊病历系统自动生成，请核对后签字。"],
             "labels": list(DEPARTMENTS), "language": "zh", "task": {"kind": "classify"},
         },
@@ -200,6 +206,9 @@ def english(num_classes: int = 171) -> DataFigures:
         losses=[Loss("rejected", "empty label", 3, ["tickets.csv:18", "tickets.csv:2044", "tickets.csv:5120"]),
                 Loss("duplicate", "", 160, ["tickets.csv:77"], ["9be2c11d77aa0f3a"]), Loss("leak", "", 7)],
         lengths=_lengths(58, splits, "characters", 430),
+        suspects={"n": 6900, "folds": 5, "found": 12, "noise_rate": 0.0017, "skipped": {}, "suspects": [
+            {"id": "57a75a4ec3f19f32", "split": "train", "given": names[0].upper(), "suggested": names[1].upper(),
+             "score": 0.001, "confidence": 0.98}]},
         coverage={"language": "en", "edges": edges, "labels": _labels_covered(classes, len(edges)), "terms": None,
                   "lengths": {"train": [4000, 2000, 300, 20, 0, 0, 0, 0, 0], "test": [400, 200, 30, 2, 0, 0, 0, 0, 0]},
                   "suggestions": [{"key": "labels_more", "values": {"labels": 30, "minimum": 20, "missing": 344}}]},

@@ -80,19 +80,19 @@ def test_a_classifier_is_made_measured_and_not_made_again(tmp_path: Path, base: 
     summary = made.model.read_json("summary.json")
     assert all(value > 0 for value in summary["gradient_check"].values())
     assert store.verify() == []
-    assert set(store.refs()) == {"tiny/data", "tiny/model", "tiny/report"}
+    assert set(store.refs()) == {"tiny/data", "tiny/data_report", "tiny/model", "tiny/report"}
 
     before = len(store.artifacts())
     again = pipeline.build(pipeline.load(tmp_path / "tiny.yaml"), store)
     assert (again.data.id, again.model.id, again.report.id) == (made.data.id, made.model.id, made.report.id)
     assert len(store.artifacts()) == before
-    assert len(store.ledger()) == 3
+    assert len(store.ledger()) == 4
 
     other = pipeline.build(pipeline.load(tmp_path / "tiny.yaml", ["train.seed=1"]), store)
     assert other.data.id == made.data.id
     assert other.model.id != made.model.id
     # The base's answers do not depend on the training and are not made again.
-    assert len([a for a in store.artifacts() if a.manifest.stage == "answer"]) == 3
+    assert len([a for a in store.artifacts() if a.manifest.stage == "answer"]) == 6
 
 
 def test_a_writer_is_measured_by_field(tmp_path: Path, base: Path) -> None:

@@ -145,8 +145,13 @@ def make_report(recipe: Recipe, store: Store, data: Artifact, model: Artifact) -
     )
     before = store.run(answer, config, data=data)
     after = store.run(answer, config, data=data, model=model)
+    on_valid: dict[str, Artifact] = {}
+    if settings.recalibrate != "none" and settings.split == "test" and tasks.build(task).closed_set:
+        held_out = config.model_copy(update={"split": "valid"})  # what probabilities are fitted on, never on test
+        on_valid["valid_base_answers"] = store.run(answer, held_out, data=data)
+        on_valid["valid_answers"] = store.run(answer, held_out, data=data, model=model)
     report_config = ReportConfig(recipe=recipe.name, base=recipe.base, task=task, evaluate=settings)
-    report = store.run(evaluate, report_config, data=data, model=model, base_answers=before, answers=after)
+    report = store.run(evaluate, report_config, data=data, model=model, base_answers=before, answers=after, **on_valid)
     return _name(store, recipe, "report", report)
 
 

@@ -77,11 +77,11 @@ class TestCorrection:
         assert found.scaling.temperature == pytest.approx(3.0, rel=0.15)
 
     def test_few_rows_of_a_label_give_it_no_bias_of_its_own(self) -> None:
-        scored = drawn(100, 1)
+        scored = drawn(60, 4)
         assert (scored.truth == 1).sum() < calibrate.MIN_ROWS_OF_LABEL
         found = correction_for(LABELS, BALANCE, SETTINGS, scored)
         assert found.steps == ["prior", "temperature"]
-        assert "fewer than the 10" in found.left_out
+        assert "fewer than the 5" in found.left_out
 
     def test_few_rows_at_all_give_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level("WARNING", logger="yibu"):

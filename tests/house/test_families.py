@@ -9,7 +9,20 @@ from yibu.train import TRACKERS
 
 PLUGS = {
     "adapters": ["lora"],
+    "attacks": [
+        *("characters", "textattack"),
+    ],
+    "augmenters": [
+        *("glyphs", "homophones", "keyboard", "mix", "ocr", "rewrite"),
+        *("synonyms", "templates"),
+    ],
     "bases": ["deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "gemma3", "generic", "llama", "qwen2"],
+    "detectors": [
+        *("account", "address", "age", "bank_card", "biometric", "credit_code"),
+        *("date", "device", "email", "id_card", "ip", "licence"),
+        *("licence_plate", "medical_record", "name", "other_id", "passport", "phone"),
+        *("presidio", "ssn", "url", "vehicle"),
+    ],
     "readers": ["csv", "dataset_info", "hub", "icd10cm", "json", "jsonl", "parquet", "pubtator"],
     "shapes": [
         *("alpaca", "fields", "messages", "ner_tags", "prompt_completion"),

@@ -30,6 +30,20 @@ HEAVY += [
     "wandb",
     "tensorboard",
     "huggingface_hub",
+    "ahocorasick",
+    "cleanlab",
+    "ftfy",
+    "jieba",
+    "lingua",
+    "opencc",
+    "pint",
+    "presidio_analyzer",
+    "pypinyin",
+    "ray",
+    "rensa",
+    "selectolax",
+    "spacy",
+    "textattack",
 ]
 
 
@@ -48,8 +62,8 @@ def test_imports_point_down() -> None:
         "import yibu.chat",
         "import yibu.pipeline",
         "from yibu.pipeline import Recipe; Recipe.model_json_schema()",
-        "from yibu import readers, shapes, tasks, bases, adapters\n"
-        "for family in (readers, shapes, tasks, bases, adapters): family.FAMILY.all()\n"
+        "from yibu import adapters, attacks, augmenters, bases, detectors, readers, shapes, tasks\n"
+        "for family in (adapters, attacks, augmenters, bases, detectors, readers, shapes, tasks): family.FAMILY.all()\n"
         "from yibu.train import TRACKERS; TRACKERS.all()",
     ],
 )

@@ -69,6 +69,11 @@ def test_its_table_is_the_one_that_was_measured(name: str) -> None:
     assert found.group(1) == claims["table"](claims["headlines"]())
 
 
+def test_the_page_of_all_results_is_the_one_that_was_measured() -> None:
+    claims = runpy.run_path(str(ROOT / "benchmarks" / "claims.py"))
+    assert (ROOT / "docs" / "results.md").read_text("utf-8") == claims["page"]()
+
+
 @pytest.mark.parametrize("name", READMES)
 def test_files_that_it_names_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")

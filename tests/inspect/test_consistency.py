@@ -146,10 +146,20 @@ def test_mistyped_words_beside_a_frequent_one() -> None:
 
 @pytest.mark.parametrize(
     ("often", "seldom"),
-    [("typical", "atypical"), ("hyperthyroid", "hypothyroid"), ("stage1", "stage2"), ("fever", "lever")],
+    [
+        ("typical", "atypical"),
+        ("hyperthyroid", "hypothyroid"),
+        ("stage1", "stage2"),
+        ("fevered", "levered"),
+        ("taking", "talking"),
+    ],
 )
 def test_other_words_are_no_mistakes(often: str, seldom: str) -> None:
     assert forms_of(*[f"the {often}"] * 100, f"the {seldom}") == {}
+
+
+def test_masks_are_no_spellings() -> None:
+    assert forms_of("XXXX", "xxxx", "ＸＸＸＸ", "xx-xx", "xx-xx") == {}
 
 
 def test_a_variant_needs_a_much_more_frequent_word() -> None:
@@ -183,6 +193,7 @@ def test_chinese_words_one_character_apart_are_no_variants() -> None:
         ("呼吸内刻", "呼吸内科", "edit"),
         ("外科", "内科", None),
         ("I11", "I10", None),
+        ("GYNHX", "GENHX", None),
         ("stage 2", "stage 1", None),
         ("hypothyroidism", "hyperthyroidism", None),
         ("incomplete", "complete", None),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ from sample_report import Page
 from yibu import tasks
 from yibu.core.artifact import Artifact
 from yibu.core.errors import BaseModelError
-from yibu.core.store import Store
+from yibu.core.recipe import Settings
+from yibu.core.record import read_rows
+from yibu.core.store import Store, Work, stage
 from yibu.inspect import InspectConfig, InspectSettings, can_judge_labels, inspect
 from yibu.inspect.labels import LabelSettings
 from yibu.inspect.run import examples, lineage, losses
@@ -118,7 +122,7 @@ def test_losses_of_a_summary_that_knows_the_reasons_of_leaks(data: Artifact) -> 
     assert (leak.reason, list(leak.places), list(leak.others)) == ("equal prompt", ["notes.csv:312"], ["row-0009"])
 
 
-def test_what_is_not_in_an_older_artifact_is_not_missed(data: Artifact, tmp_path: Path) -> None:
+def test_what_is_not_in_an_older_artifact_is_not_missed(data: Artifact) -> None:
     summary = {"rows_read": 12, "rejected": 1, "dropped": {"duplicate": 1}, "splits": {"train": 10}}
     files = {name: record for name, record in data.manifest.files.items() if name.endswith("train.jsonl")}
     bare = Artifact(data.id, data.path, data.manifest.model_copy(update={"files": files}))
@@ -172,6 +176,29 @@ def test_free_text_without_classes(store: Store, data: Artifact) -> None:
     made = store.run(inspect, InspectConfig(recipe="notes", task=task), data=data)
     assert made.read_json("labels.json")["n"] == 0
     assert "text-generation" in made.file("DATACARD.md").read_text(encoding="utf-8")
+
+
+def test_copies_are_not_looked_at(store: Store, data: Artifact, made: Artifact) -> None:
+    """A copy of a wrong row would look wrong as well, and nobody could mend it: prepare never reads it."""
+
+    @stage(version=1, name="augment")
+    def grow(config: Settings, work: Work, *, data: Artifact) -> None:
+        for name in data.manifest.files:
+            shutil.copyfile(data.file(name), work.file(name))
+        copies = [replace(row, id=f"{row.id}~1", flags=("augmented",)) for row in read_rows(data.file("train.jsonl"))]
+        with work.file("train.jsonl").open("a", encoding="utf-8") as lines:
+            lines.writelines(row.to_json() + "\n" for row in copies)
+        summary = data.read_json("summary.json")
+        summary["augmented"] = {"glyphs": {"rows": len(copies), "refused": 0, "reasons": {}}}
+        summary["splits"]["train"] += len(copies)
+        work.file("summary.json").unlink()
+        work.write_json("summary.json", summary)
+
+    grown = store.run(grow, Settings(), data=data)
+    again = store.run(inspect, InspectConfig(recipe="notes", task=TASK, inspect=FAST), data=grown)
+    for name in ("labels.json", "consistency.json", "coverage.json", "review.csv"):
+        assert again.file(name).read_bytes() == made.file(name).read_bytes(), name
+    assert "241 of 247 rows are kept" in _page(again).root.by_class("sentence")[0].text
 
 
 def test_the_page_may_be_asked_for_in_the_other_language(store: Store, data: Artifact) -> None:

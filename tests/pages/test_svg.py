@@ -40,6 +40,11 @@ def test_chinese_is_twice_as_wide_as_latin() -> None:
     assert width_of("ab", 10) == pytest.approx(11.2)
 
 
+def test_capitals_and_arrows_are_wider_than_small_letters() -> None:
+    assert width_of("DIAGNOSIS", 10) > width_of("diagnosis", 10)
+    assert width_of("→", 10) > width_of("a", 10)
+
+
 @given(st.text(max_size=60), st.floats(12, 300))
 def test_shortened_text_fits_its_room(text: str, room: float) -> None:
     short = shorten(text, room)

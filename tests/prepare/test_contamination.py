@@ -91,6 +91,24 @@ def test_the_same_template_with_other_values_is_no_leak(one: str, other: str, pl
     assert _probe(item).find(place(item.replace(one, other))) is None
 
 
+def test_a_value_elsewhere_in_the_row_is_not_that_of_the_item() -> None:
+    other = NOTE.replace("54-year-old", "45-year-old").replace("left", "right").replace("120/80", "80/120")
+    row = f"Worked through in group 4 of seminar 54, which is the left one. {other} " + "What follows from this? " * 3
+    assert _probe(NOTE).find(row) is None
+    assert _probe(other).find(row) is not None
+    mirrored = (
+        "Pain was felt in the left knee on waking, and then in the right knee after the walk to the shop at noon."
+    )
+    turned = mirrored.replace("left", "x").replace("right", "left").replace("x", "right")
+    assert _probe(mirrored).find(_inside(turned)) is None
+    assert _probe(mirrored).find(_inside(mirrored)) is not None
+    edge = "was given at noon, as the nurse who was on duty wrote down in the list of the ward, 5"
+    assert (
+        _probe(f"{edge} mg").find(f"Then 7 mg {edge[:-1]}6 mg. 5 mg more were asked for by a man in the next bed.")
+        is None
+    )
+
+
 def test_what_is_alike_in_all_items_counts_for_nothing() -> None:
     ask = "Read the following message of a customer of our bank with care and name the one class out of all that fits. "
     chance = random.Random(0)
@@ -103,7 +121,10 @@ def test_what_is_alike_in_all_items_counts_for_nothing() -> None:
 
 
 def test_items_with_nothing_of_their_own_are_still_protected() -> None:
-    probe = _probe(*[NOTE] * 10)
+    probe = _probe(
+        *[NOTE] * 10, *(f"{NOTE} {ending}" for ending in ("Bye.", "So long.", "Regards.", "Thanks.", "Best."))
+    )
+    assert len(probe) == 6
     assert probe.find(NOTE + " Yours.") == Hit("item 0", "whole", pytest.approx(0.95, abs=0.05))
 
 

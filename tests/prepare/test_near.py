@@ -156,7 +156,7 @@ def _family(seed: int) -> list[str]:
         parts = (_note(number, 60) if number % 2 else _record(number, 60)).split(" ")
         parts = parts if len(parts) > 1 else list(parts[0])
         for _ in range(chance.randrange(3)):
-            parts[chance.randrange(len(parts))] = chance.choice(["x", "7", "瘤", "left"])
+            parts[chance.randrange(len(parts))] = chance.choice(["7", "x", "left"] if number % 2 else ["7", "瘤", "左"])
         texts.append((" " if number % 2 else "").join(parts))
     return texts
 

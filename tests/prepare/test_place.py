@@ -44,7 +44,9 @@ def notes(size: int, seed: int = 0) -> list[Record]:
     ]
 
 
-WORDS = [f"{a}{b}" for a in ("ka", "lo", "mi", "nu", "pe", "ri", "so", "tu") for b in ("ban", "dor", "fel", "gim", "hus")]
+WORDS = [
+    f"{a}{b}" for a in ("ka", "lo", "mi", "nu", "pe", "ri", "so", "tu") for b in ("ban", "dor", "fel", "gim", "hus")
+]
 
 
 def test_folds_share_no_patient_and_keep_the_shares_and_stay(tmp_path: Path) -> None:
@@ -67,7 +69,10 @@ def test_folds_share_no_patient_and_keep_the_shares_and_stay(tmp_path: Path) -> 
 
 
 def test_a_class_with_fewer_rows_than_folds_is_refused_or_said(tmp_path: Path) -> None:
-    records = [*notes(300), *({"text": f"rare case {i}", "label": "rare", "patient": f"r{i}", "day": ""} for i in range(4))]
+    records = [
+        *notes(300),
+        *({"text": f"rare case {i}", "label": "rare", "patient": f"r{i}", "day": ""} for i in range(4)),
+    ]
     split = {"stratify": "label", "folds": 5, "on_missing_label": "refuse"}
     with pytest.raises(DataError, match="fewer rows than there are folds") as error:
         made(tmp_path, records, label="label", split=split)
@@ -81,7 +86,9 @@ def test_near_duplicates_of_two_patients_stay_together(tmp_path: Path) -> None:
     long = " ".join(WORDS)
     twins = [{**records[0], "text": f"{long} copy {'x' * (i % 2)}", "patient": f"twin{i}"} for i in range(40)]
     for mode, together in (("group", True), ("off", False)):
-        artifact = made(tmp_path, [*records, *twins], label="label", split={"group": "patient"}, duplicates={"near": mode})
+        artifact = made(
+            tmp_path, [*records, *twins], label="label", split={"group": "patient"}, duplicates={"near": mode}
+        )
         splits = Counter(row.split for row in rows(artifact) if (row.group or "").startswith("twin"))
         assert (len(splits) == 1) == together or not together
 
@@ -112,9 +119,7 @@ def test_a_time_that_is_none_rejects_the_row(tmp_path: Path) -> None:
     records = notes(300)
     records[7]["day"] = "next week"
     artifact = made(tmp_path, records, label="label", time="day", split={"by": "time"})
-    assert artifact.read_json("summary.json")["reject_reasons"] == {
-        "column 'day' is no time as ISO 8601 writes it": 1
-    }
+    assert artifact.read_json("summary.json")["reject_reasons"] == {"column 'day' is no time as ISO 8601 writes it": 1}
 
 
 def test_a_time_split_needs_a_time(tmp_path: Path) -> None:
@@ -125,7 +130,11 @@ def test_a_time_split_needs_a_time(tmp_path: Path) -> None:
 def test_rows_with_several_labels_are_balanced(tmp_path: Path) -> None:
     draw = random.Random(3)
     records = [
-        {"text": f"{record['text']}", "note": "n", "codes": [f"c{k}" for k in range(5) if draw.random() < 0.6 / (k + 1)]}
+        {
+            "text": f"{record['text']}",
+            "note": "n",
+            "codes": [f"c{k}" for k in range(5) if draw.random() < 0.6 / (k + 1)],
+        }
         for record in notes(1200)
     ]
     task = {"kind": "generate", "prompt": "{text}", "target": "{codes}"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,8 @@ def test_punctuation_of_prose_does_not_count(words: list[str], mark: str) -> Non
         ("(5 mg", "5 mg"),
         ("剂量：3片", "剂量3片"),
         ("①", "1"),
+        ("- mild pain", "\n - mild pain"),
+        ("- mild pain", "mild pain"),
     ],
 )
 def test_same(one: str, other: str) -> None:
@@ -47,6 +51,7 @@ def test_same(one: str, other: str) -> None:
     [
         ("37.5", "375"),
         ("-0.3", "0.3"),
+        ("- 3", "3"),
         ("BE - 3", "BE 3"),
         ("1:64", "1/64"),
         ("5%", "5"),
@@ -72,6 +77,11 @@ def test_values_keep_texts_apart(one: str, other: str) -> None:
 @given(st.text(alphabet="ab ,.-()0123456789高，"))
 def test_folding_keeps_letters_and_digits_in_order(text: str) -> None:
     assert [sign for sign in fold(text) if sign.isalnum()] == [sign for sign in text if sign.isalnum()]
+
+
+@given(st.text(alphabet="aÅé，：；！？（）\u0301\u0338１ﬁ①℃…=<高 ", max_size=12))
+def test_what_nfkc_makes_equal_is_equal(text: str) -> None:
+    assert fold(text) == fold(unicodedata.normalize("NFKC", text))
 
 
 def test_exact_keys_fold_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -15,18 +16,17 @@ from yibu.prepare.shingles import NO_SPACES, NUM_SIGNS, NUM_WORDS, jaccard, num_
 TEXTS = st.text(alphabet="ab1 ,.\n高血压壓的カ𠮷", max_size=40)
 
 
-def _tokens(text: str) -> list[str]:
-    tokens: list[str] = []
+def _is_sign(sign: str) -> bool:
+    return any(start <= ord(sign) < end for start, end in NO_SPACES)
+
+
+def _tokens(text: str) -> list[tuple[str, bool]]:
+    """Each with whether it is a sign of its own."""
+    tokens: list[tuple[str, bool]] = []
     for word in simplified(fold(text)).split():
-        run = ""
-        for sign in word:
-            if any(start <= ord(sign) < end for start, end in NO_SPACES):
-                tokens += [run] if run else []
-                tokens.append(sign)
-                run = ""
-            else:
-                run += sign
-        tokens += [run] if run else []
+        runs = [(is_sign, "".join(signs)) for is_sign, signs in itertools.groupby(word, _is_sign)]
+        for is_sign, run in runs:
+            tokens += [(sign, True) for sign in run] if is_sign or len(runs) > 1 else [(run, False)]
     return tokens
 
 
@@ -34,10 +34,10 @@ def _plainly(text: str) -> set[tuple[str, ...]]:
     """The same shingles, made word by word."""
     tokens = _tokens(text)
     found = set()
-    for place, token in enumerate(tokens):
-        width = NUM_SIGNS if any(start <= ord(token[0]) < end for start, end in NO_SPACES) else NUM_WORDS
+    for place, (_, is_sign) in enumerate(tokens):
+        width = NUM_SIGNS if is_sign else NUM_WORDS
         if place + width <= len(tokens):
-            found.add(tuple(tokens[place : place + width]))
+            found.add(tuple(token for token, _ in tokens[place : place + width]))
     return found
 
 

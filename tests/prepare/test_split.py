@@ -188,7 +188,9 @@ def test_folds_share_no_group_are_balanced_and_stay_when_rows_are_added(seed: in
     sizes, overall = Counter(folds), Counter(strata[0] for _, strata in rows)
     inside = Counter((fold, strata[0]) for (_, strata), fold in zip(rows, folds, strict=True))
     worst = max(
-        abs(inside[fold, stratum] / sizes[fold] - count / len(rows)) for fold in sizes for stratum, count in overall.items()
+        abs(inside[fold, stratum] / sizes[fold] - count / len(rows))
+        for fold in sizes
+        for stratum, count in overall.items()
     )
     assert worst <= 0.02
     more = [*rows, *((f"new{i}", (f"c{i % 6}",)) for i in range(len(rows) // 10))]

@@ -114,9 +114,7 @@ def test_a_target_that_cleaning_empties_is_rejected(run: Prepare) -> None:
     given = [{"prompt": f"q {i}", "completion": f"a {i}"} for i in range(200)]
     given[5]["completion"] = "-?-"
     artifact = run(given, clean={"profile": "strict"})
-    assert lines(artifact, "rejected.jsonl")[0]["reason"] == (
-        "empty target (field 'completion') after clean"
-    )
+    assert lines(artifact, "rejected.jsonl")[0]["reason"] == ("empty target (field 'completion') after clean")
 
 
 def test_conflicts_are_kept_and_counted_and_stay_together(run: Prepare) -> None:
@@ -375,3 +373,32 @@ def test_memory_does_not_grow_with_the_length_of_rows(run: Prepare, tmp_path: Pa
     peak(150)
     few, many = peak(1700), peak(2300)
     assert many - few < 1_000_000  # of 3 MB more
+
+
+def test_personal_data_is_counted_or_stops_the_run(run: Prepare) -> None:
+    given = labelled(200)
+    given[4] = {"text": "Call back on 13812345678 please, patient four.", "label": "renal"}
+    masked = run(given, privacy={"mask": ["phone"]})
+    assert masked.read_json("summary.json")["privacy"] == {"phone": {"found": 1, "rows": 1, "mode": "mask"}}
+    assert not any("13812345678" in masked.file(name).read_text("utf-8") for name in masked.manifest.files)
+    with pytest.raises(DataError, match="1 phone") as error:
+        run(given, privacy={"refuse": ["phone"]})
+    assert error.value.exit_code == 2
+    assert "13812345678" not in str(error.value)
+
+
+def test_a_review_drops_and_relabels_and_what_it_names_must_exist(run: Prepare, tmp_path: Path) -> None:
+    given = labelled(200)
+    before = {row.fields["text"]: row for made in rows(run(given)).values() for row in made}
+    one, two = before["Patient 3 has a complaint."], before["Patient 4 has a complaint."]
+    review = tmp_path / "review.csv"
+    review.write_text(f"id,action,new_label\n{one.id},drop,\n{two.id},relabel,neuro\n", encoding="utf-8")
+    artifact = run(given, review=str(review))
+    after = {row.id: row for made in rows(artifact).values() for row in made}
+    assert one.id not in after
+    assert (two.label, after[two.id].label, after[two.id].fields["label"]) == ("renal", "neuro", "neuro")
+    assert artifact.read_json("summary.json")["dropped"]["reviewed"] == 1
+    assert [record["id"] for record in lines(artifact, "dropped.jsonl")] == [one.id]
+    review.write_text(f"id,action,new_label\n{two.id},relabel,nuero\n", encoding="utf-8")
+    with pytest.raises(DataError, match="nuero"):
+        run(given, review=str(review))

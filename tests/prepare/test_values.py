@@ -51,6 +51,11 @@ def _same(one: str, other: str, words: tuple[str, ...] = ()) -> bool:
         ("甲方应当赔偿", "乙方应当赔偿"),
         ("左侧3毫米，右侧5毫米", "左侧5毫米，右侧3毫米"),
         ("left 3 mm, right 5 mm", "left 5 mm, right 3 mm"),
+        (
+            "on day one his blood pressure was 120/80 mmHg, on day two his blood pressure was 110/70 mmHg",
+            "on day one his blood pressure was 110/70 mmHg, on day two his blood pressure was 120/80 mmHg",
+        ),
+        ("患者60岁以下", "患者60岁以上"),
     ],
 )
 def test_values_tell_texts_apart(one: str, other: str) -> None:
@@ -69,6 +74,7 @@ def test_values_tell_texts_apart(one: str, other: str) -> None:
         ("体温37.5℃，无发热", "體溫37.5℃,無發熱"),
         ("病情不断好转", "病情持续好转"),
         ("非常痛", "很痛"),
+        ("共计1490元。", "共计1490元，以上属实。"),
         ("He was given 5 mg then. We saw no fracture here.", "We saw no fracture here. He was given 5 mg then."),
         ("", ""),
     ],

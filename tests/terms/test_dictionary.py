@@ -60,7 +60,13 @@ def changed(dictionary: Dictionary, text: str) -> str:
         ("T2DM患者", "2型糖尿病患者"),
         ("诊断T2DM，", "诊断2型糖尿病，"),
         ("COPD急性加重", "慢性阻塞性肺疾病急性加重"),
-        ("确诊ＣＯＰＤ５年", "确诊ＣＯＰＤ５年"),  # a digit beside a Latin term
+        ("确诊ＣＯＰＤ５年", "确诊慢性阻塞性肺疾病５年"),
+        (
+            "COPD3级，COPDⅢ级，COPD 10余年，MI2次",
+            "慢性阻塞性肺疾病3级，慢性阻塞性肺疾病Ⅲ级，慢性阻塞性肺疾病 10余年，急性心肌梗死2次",
+        ),
+        ("HTN3级", "essential hypertension 3级"),
+        ("COPD3a期，ASA100mg", "慢性阻塞性肺疾病3a期，aspirin 100mg"),
         ("确诊ＣＯＰＤ 伴ｈｔｎ", "确诊慢性阻塞性肺疾病 伴essential hypertension"),
         ("慢阻肺（AECOPD）", "慢性阻塞性肺疾病急性加重"),
         ("Ⅱ型糖尿病", "2型糖尿病"),
@@ -89,7 +95,7 @@ def test_variants_become_the_preferred_term(terms: Dictionary, text: str, expect
         "患者无特殊不适。",
         "MILD, SMIRK, anMI, MIß, MÍ, MI5, 5MI",
         "AB123, AB12, B123, B12.5, xB12",
-        "CA125升高，CA19-9，PCA",
+        "CA125升高，CA19-9，PCA，CA125 3次",
         "as well As if; ASAP",
         "heart\n\nattack",
         "高血压病，高血压病人，2型糖尿病",
@@ -122,6 +128,12 @@ def test_what_stays_to_the_byte(terms: Dictionary, text: str) -> None:
 )
 def test_nothing_is_said_twice(terms: Dictionary, text: str, expected: str) -> None:
     assert changed(terms, text) == expected
+
+
+def test_what_is_annotated_beside_a_term_is_another_mention(terms: Dictionary) -> None:
+    text = "T2DM糖尿病足"
+    assert apply(text, terms.edits(text)) == "2型糖尿病足"
+    assert apply(text, terms.edits(text, [(0, 4), (4, 8)])) == "2型糖尿病糖尿病足"
 
 
 def test_matches_tell_place_entry_and_variant(terms: Dictionary) -> None:
@@ -250,7 +262,7 @@ def test_case(path: str) -> None:
 
 def test_digits_as_borders(path: str) -> None:
     dictionary = Dictionary.load(TermsSettings(dictionary=path, digits_are_borders=True))
-    assert changed(dictionary, "COPD3级，AB123，MILD，B123") == "慢性阻塞性肺疾病3级，AB123，MILD，B123"
+    assert changed(dictionary, "COPD3，AB123，MILD，B123") == "慢性阻塞性肺疾病3，AB123，MILD，B123"
     assert changed(dictionary, "CA125") == "癌125"
 
 

@@ -46,7 +46,8 @@ def test_kinds_of_the_rest_are_counted_but_never_exchanged(icd: Dictionary) -> N
     assert counts == {"Other microdeletions": 1}
     assert icd.synonyms("Smith-Magenis syndrome") == ()
     assert icd.find("Smith-Magenis syndrome")[0].entry.code == "Q93.88"
-    assert icd.synonyms("Hay fever") == ("Allergic rhinitis due to pollen", "Pollinosis")
+    assert icd.synonyms("Pollinosis")[0] == "Allergic rhinitis due to pollen"
+    assert "Hay fever" in icd.synonyms("Pollinosis")
     assert not icd.find("The axis is normal."), "a vertebra only below its fracture"
 
 

@@ -35,7 +35,7 @@ _DIGITS = r"[0-9０-９]+(?:[.,:/^×*·~～－–\-][0-9０-９]+)*"
 _SIGNS = r"[-+−±<>≤≥＜＞≈~=¥￥$€£第]*\s?"
 # What noise keeps away from: the number with its sign and unit, and the whole of a code such as HbA1c, CD4 or I21.9.
 _GUARDED = re.compile(
-    rf"{_SIGNS}[A-Za-z]*{_DIGITS}(?:{_UNIT})?[A-Za-z0-9.\-]*|第?[{NUMERALS}]+(?:{_UNIT})?|[%％‰℃℉±≤≥×]"
+    rf"{_SIGNS}[A-Za-z]*{_DIGITS}(?:{_UNIT})?(?:/[A-Za-zμ]+)?[A-Za-z0-9.\-]*|第?[{NUMERALS}]+(?:{_UNIT})?|[%％‰℃℉±≤≥×]"
 )
 _NUMBER = re.compile(rf"(?<![A-Za-z0-9０-９])[-+−±<>≤≥]?{_DIGITS}|[{NUMERALS}]+")
 # What a rewrite must keep: 一 in 一直 or 一些 is no value, but 三级, 第五条 and 十二 are.

@@ -136,7 +136,7 @@ def _rewrite(match: re.Match[str], before: str, after: str) -> tuple[Edit, ...]:
 def _forms(fields: Iterable[str], own: Sequence[Sequence[str]]) -> list[_Form]:
     """The phrases of some fields and the user's own, the most specific (the longest) first."""
     forms = [form for name in fields for group in _groups()[name] for form in group]
-    forms += [form for group in own for form in _compile(group, group, _on_start(group), "")]
+    forms += [form for group in own for form in _compile(group, group, False, "")]
     return sorted(forms, key=lambda form: -form.size)
 
 
@@ -146,11 +146,6 @@ def _groups() -> dict[str, list[list[_Form]]]:
         name: [list(_compile(g.find, (*g.find, *g.only_into), g.at_start, g.but_not)) for g in groups]
         for name, groups in PHRASES.items()
     }
-
-
-def _on_start(group: Sequence[str]) -> bool:
-    """A phrase of the user's own is looked for at the start of a clause if it has words before the gap only."""
-    return all(phrase.strip().endswith(_GAP) for phrase in group)
 
 
 def _compile(find: Sequence[str], into: Sequence[str], at_start: bool, but_not: str) -> Iterator[_Form]:

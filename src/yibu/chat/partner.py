@@ -18,7 +18,9 @@ from yibu.core.log import get
 from yibu.core.recipe import parse
 from yibu.core.record import Row
 from yibu.core.store import Artifact, Store
-from yibu.prepare.clean import PROFILES
+from yibu.prepare import PrepareConfig
+from yibu.prepare.clean import Cleaner, CleanSettings
+from yibu.prepare.refine import as_prepared
 from yibu.train import Config
 
 if TYPE_CHECKING:
@@ -234,8 +236,10 @@ def open_partner(model: Artifact, store: Store, max_new_tokens: int | None = Non
 def _cleaning(model: Artifact, store: Store) -> Callable[[str], str]:
     """What the rows of training went through."""
     data = store.find(model.manifest.inputs.get("data", ""))
+    while data is not None and data.manifest.stage != "prepare":
+        data = store.find(data.manifest.inputs.get("data", ""))
     if data is None:
         log.warning("the rows that this model was trained on are gone, so what you type is cleaned as `plain`")
-        return PROFILES["plain"]
-    profile = data.manifest.config["data"]["clean"]["profile"]
-    return PROFILES[profile]
+        return Cleaner(CleanSettings()).text
+    config = parse(PrepareConfig, data.manifest.config)
+    return as_prepared(config.data, frozenset(data.read_json("summary.json").get("boilerplate", ())))

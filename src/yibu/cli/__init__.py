@@ -269,13 +269,26 @@ def log(store: StorePath = None, json_lines: Json = False, verbose: Verbose = Fa
 
 
 @app.command(rich_help_panel=LOOK)
-def show(name: MaybeName = None, store: StorePath = None, json_lines: Json = False, verbose: Verbose = False) -> None:
+def show(
+    name: MaybeName = None,
+    row: Annotated[str | None, typer.Option("--row", help="of a data set: one row, before and after each step")] = None,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
     """An artifact: what it was made from, settings, files. Without a name: everything in the store."""
     with session(json_lines, verbose) as here:
         from yibu.cli import history
         from yibu.core.store import Store
 
         shelf = Store(store)
+        if row is not None:
+            from yibu.cli.find import find
+            from yibu.cli.row import find_row, row_view
+
+            told = find_row(shelf, find(shelf, name, "data"), row)
+            here.tell("row", row_view(told), **told)
+            return
         if name is None:
             artifacts = shelf.artifacts()
             ids = [artifact.id for artifact in artifacts]

@@ -53,11 +53,18 @@ def build(
         _tell_path(here, "Report", page_of(parts["report"], language))
     else:
         _tell_path(here, last.capitalize(), parts[last].path)
-    page = page_of(parts["data_report"], language_of(parts["data_report"], lang))
-    _tell_path(here, "Data report", page)
+    found = parts["data_report"]
+    _tell_path(here, "Data report", page_of(found, language_of(found, lang)))
+    if last == "data":
+        _tell_path(here, "Data card", found.file("DATACARD.md"))
+        _tell_path(here, "For people to review", found.file("review.csv"))
     ids = {name: artifact.id for name, artifact in parts.items()}
     took = duration(seconds)
-    view = Text(f"Made {', '.join(made).replace('_', ' ')} in {took}." if made else f"Nothing was redone: all was done before ({took}).")
+    view = Text(
+        f"Made {', '.join(made).replace('_', ' ')} in {took}."
+        if made
+        else f"Nothing was redone: all was done before ({took})."
+    )
     here.tell("done", view, name=recipe.name, made=made, seconds=round(seconds, 3), **ids)
     again = [str(source), *overrides]
     following = {"data": ["train", *again], "model": ["evaluate", *again], "report": ["chat", recipe.name]}[last]

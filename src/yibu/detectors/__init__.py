@@ -17,8 +17,8 @@ three names in an installed package that declares, in its ``pyproject.toml``::
     ward_names = "hospital_tools.ward_names"
 
 Its kinds are then known to every recipe. ``KINDS`` may name a kind that exists (``name``): both are asked and the
-better span wins. It should load its model once, at the first call; ``IN_ALL = False`` leaves it to recipes that name it.
-It must be deterministic, since artifacts are named by what made them.
+better span wins. It should load its model once, at the first call; ``IN_ALL = False`` leaves it to recipes that
+name it. It must be deterministic, since artifacts are named by what made them.
 
 `HIPAA` maps the 18 classes of the Safe Harbor rule to kinds. What a pattern, a list and a context word cannot see is
 not found: a rare name in a sentence without any hint, a disease that only one person in a village has.
@@ -26,6 +26,7 @@ not found: a rare name in a sentence without any hint, a disease that only one p
 
 from __future__ import annotations
 
+import bisect
 import functools
 import re
 from collections.abc import Callable, Iterable
@@ -34,9 +35,21 @@ from types import ModuleType
 from yibu.core.errors import InputError, nearest
 from yibu.core.plugs import Family
 from yibu.detectors._found import Found
-from yibu.detectors._placeholders import pattern
+from yibu.detectors._lists import is_given_name
+from yibu.detectors._placeholders import pattern, placeholder
 
-__all__ = ["ALIASES", "FAMILY", "HIPAA", "Found", "expand", "find_all", "kinds", "settle"]
+__all__ = [
+    "ALIASES",
+    "FAMILY",
+    "HIPAA",
+    "Found",
+    "expand",
+    "find_all",
+    "is_given_name",
+    "kinds",
+    "placeholder",
+    "settle",
+]
 
 FAMILY = Family(__name__, requires=("KINDS", "IN_ALL", "find"))
 
@@ -133,31 +146,39 @@ def find_all(text: str, kinds: Iterable[str]) -> list[Found]:
         for one in find(plain):
             if given or one.kind in wanted:
                 found.append(one)
-    return settle(found) if len(found) > 1 else found
+    return settle(found, plain) if len(found) > 1 else found
 
 
-def settle(found: Iterable[Found]) -> list[Found]:
+def settle(found: Iterable[Found], text: str = "") -> list[Found]:
     """Of spans that overlap the certain one stays, then the longer, then the earlier; sorted by place.
 
-    What a certain span that lost has outside the winner is kept as a span of its own: it is personal data either way.
+    What a span that lost has outside the winners is kept as a span of its own where it was certain too, or longer: a
+    telephone number in an address takes itself out of it, it does not uncover the rest.
+
+    Args:
+        found: spans in any order.
+        text: that they point into; what is kept of a loser begins and ends with a letter or digit of it.
     """
     # The order of kinds decides where all else is equal, so that the result never depends on the order of plugs.
     ranked = sorted(set(found), key=lambda one: (not one.certain, one.start - one.end, one.start, one.kind))
-    kept: list[Found] = []
+    kept: list[Found] = []  # always sorted, none overlapping another
     for one in ranked:
-        start, end = one.start, one.end
-        clashes = [other for other in kept if other.start < end and start < other.end]
+        first = bisect.bisect_left(kept, (one.start,))
+        first -= first > 0 and kept[first - 1].end > one.start
+        last = bisect.bisect_left(kept, (one.end,), lo=first)
+        clashes = kept[first:last]
         if not clashes:
-            kept.append(one)
-        elif one.certain:
-            for other in clashes:
-                if other.start <= start:
-                    start = max(start, other.end)
-                else:
-                    end = min(end, other.start)
-            if start < end:
-                kept.append(one._replace(start=start, end=end))
-    return sorted(kept)
+            kept.insert(first, one)
+        elif one.certain or all(one.end - one.start > other.end - other.start for other in clashes):
+            edges = [one.start, *(edge for other in clashes for edge in (other.start, other.end)), one.end]
+            for start, end in zip(edges[::2], edges[1::2], strict=True):
+                while start < end and text and not text[start].isalnum():
+                    start += 1
+                while start < end and text and not text[end - 1].isalnum():
+                    end -= 1
+                if start < end:
+                    bisect.insort(kept, one._replace(start=start, end=end))
+    return kept
 
 
 @functools.lru_cache(maxsize=32)

@@ -11,8 +11,6 @@ import re
 from yibu.detectors._found import Found, has_digit
 from yibu.detectors._lists import spaced
 
-KINDS = ("address",)
-
 _STATES = (
     "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND "
     "OH OK OR PA RI SC SD TN TX "
@@ -38,7 +36,6 @@ _PARTICLES = spaced(
 _START = re.compile(r"[0-9](?<![0-9A-Za-z_.,/:-].)[0-9]{0,5}[A-Za-z]?(?:[-/][0-9]{1,4})?,? (?=[A-ZÀ-ÞČĐŁŘŠŽΑ-Ω0-9])")
 _UNIT_NUMBER = re.compile(r"[ ,.#]{0,3}(?:[0-9]{1,5}[A-Za-z]?|[A-Za-z][0-9]{0,4})(?![0-9A-Za-z])")
 _TOKEN = re.compile(r"[^\s,;]+")
-_ZIP = re.compile(rf"(?:[A-Z](?<![0-9A-Za-z_.])(?:{_STATES})(?<=[A-Z]{{2}}))")
 _STATE_ZIP = re.compile(rf"(?:{_STATES})(?<![A-Za-z]...)\.?,? [0-9]{{5}}(?:-[0-9]{{4}})?(?![0-9A-Za-z])")
 _CITY = re.compile(r"[A-Z][A-Za-z.'-]+(?: [A-Z][A-Za-z.'-]+){0,2},? ?$")
 _ZIP_WORD = re.compile(
@@ -95,6 +92,8 @@ def _scan(text: str, start: int, place: int) -> int | None:
         if _STATE_ZIP.match(text, match.start()):
             street = True
         is_street = bare in _STREET or _ENDING.search(word) is not None
+        if word.endswith(":"):  # a label of what comes next: Phone:
+            break
         if _MONTHS.match(word) and not street:
             return None
         if (

@@ -13,7 +13,10 @@ from yibu.detectors._found import Found
 from yibu.detectors._lists import chinese_places
 
 # Characters that hardly occur in the name of a street or an estate, but around it.
-_STOP = "的了在于和与被将把因至到从向为是对等住及或并其该此我你他她它们这那有无未不也都就还请送寄往去来自位址发由经，。；：、！？,.;:!?（）()“”\"'\\s"
+_STOP = (
+    "的了在于和与被将把因至到从向为是对等住及或并其该此我你他她它们这那有无未不也都就还请送寄往去来自位址发由经"
+    "，。；：、！？,.;:!?（）()“”\"'\\s"
+)
 _HAN = rf"(?:(?![{_STOP}])[\u4e00-\u9fffA-Za-z0-9])"
 _NUMBER = r"(?:[0-9]{1,5}(?:[-—之][0-9]{1,4})?|[一二三四五六七八九十百]{1,4}|[A-Za-z][0-9]{0,4}|[甲乙丙丁东西南北])"
 _AREA = (
@@ -27,7 +30,7 @@ _ESTATE = (
 )
 _UNIT = r"(?:号楼|号院|号|號|弄|栋|幢|座|楼|层|室|单元|组|房|户|门|队|院|铺|巷|村|区|期|支弄)"
 _PART = (
-    rf"(?:[ ,，]?(?:{_HAN}{{1,7}}?{_AREA}|{_HAN}{{1,9}}?{_ROAD}(?:[东西南北中]段)?|"
+    rf"(?:[ ,，]?(?:{_HAN}{{1,7}}?{_AREA}|和?{_HAN}{{1,9}}?{_ROAD}(?:[东西南北中]段)?|"
     rf"{_NUMBER}{_UNIT}(?:[东西南北]侧)?|(?<=[号楼栋幢座元层室])-?[0-9]{{1,4}}(?:室|号|房)?))"
 )
 _REST = re.compile(
@@ -47,7 +50,8 @@ _CONTEXT = re.compile(
     r"现住|家住|居住[于在地]|户籍|籍贯|户口|暂住[于在地]?|住[在于]|送[至到]|寄[至到]|搬[至到])"
     r"[ \t]*(?:[:：为是在于]|地址)?[ \t]*[:：]?[ \t]*"
 )
-_LEFT_STOP = re.compile(rf"[{_STOP}\u0000-\u00ff]")
+_INTRODUCED = re.compile(_CONTEXT.pattern + "$")
+_LEFT_STOP = re.compile(rf"[{_STOP}\u0000-\u00ff\ue000]")
 _OFFICE = re.compile(
     r"[\u4e00-\u9fff]{0,6}?(?:人民法院|法院|检察院|公安|分局|派出所|政府|委员会|医院|卫生院|学校|大学|小学|"
     r"中学|有限|公司|集团|银行|支行|局|厅|委|中级|高级|党|人大|仲裁|看守所|监狱|认证|中心|市场|部门|单位|支队|大队|监察|纪委|街道办)"
@@ -104,7 +108,7 @@ def _chains(text: str) -> list[tuple[int, int]]:
         tail = text[end:stop]
         fine = _FINE.search(tail) is not None
         office = _OFFICE.match(text, stop) is not None or _OFFICE.match(text, end) is not None
-        introduced = _CONTEXT.search(text[max(0, chain - 10) : chain] + "$") is not None
+        introduced = _INTRODUCED.search(text, max(0, chain - 12), chain) is not None
         if (fine and (not office or re.search(rf"{_NUMBER}[号弄栋幢室]", tail))) or (introduced and not office):
             result.append((chain, stop))
             done = stop
@@ -128,13 +132,16 @@ def _houses(text: str) -> list[tuple[int, int]]:
         return result
     _, short = _places()
     for match in _HOUSE.finditer(text):
-        start = match.start()
-        limit = max(0, start - 8)
-        while start > limit and not _LEFT_STOP.match(text[start - 1]):
-            start -= 1
-        if start == match.start():
+        left = match.start()
+        while left > max(0, match.start() - 16) and not _LEFT_STOP.match(text[left - 1]):
+            left -= 1
+        if left == match.start():
             continue
-        start = _with_places(text, start, short, 0)
+        # From a listed place in front, else as far as names of streets and estates are long.
+        places = (
+            place for place in range(left, match.start()) if {text[place : place + 2], text[place : place + 3]} & short
+        )
+        start = next(places, max(left, match.start() - 8))
         rest = _REST.match(text, match.end())
         result.append((start, rest.end() if rest is not None else match.end()))
     return result

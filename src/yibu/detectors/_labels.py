@@ -22,7 +22,8 @@ _SHORT = re.compile(r"[0-9]{1,2}(?![0-9A-Za-z])|[0-9]+\.[0-9]+(?![0-9A-Za-z.-])"
 # What may stand between the word and its number; a mark says that a number is meant, not a count or a year.
 _MARKS = re.compile(
     r"(?:[ \t]*(?:\([^()\n]{1,12}\)[ \t]*)?"
-    r"(?:号码|號碼|编号|编码|代码|号|码|(?<![a-z])(?:no|nr|num|number|id|code)(?![a-z])\.?|[:：=#]|\b(?:is|was)\b|为|是))+[ \t\n]*$"
+    r"(?:号码|號碼|编号|编码|代码|号|码|(?<![a-z])(?:no|nr|num|number|id|code)(?![a-z])\.?|"
+    r"[:：=#]|\b(?:is|was)\b|为|是))+[ \t\n]*$"
 )
 
 

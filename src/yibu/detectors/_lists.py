@@ -35,6 +35,11 @@ def words(name: str) -> frozenset[str]:
     return frozenset(word for line in _lines(name) for word in line.split())
 
 
+def is_given_name(word: str) -> bool:
+    """Whether the list of given names in Latin script has the word."""
+    return fold(word) in words("given_names")
+
+
 class NameCharacters(NamedTuple):
     """Log-odds (x 10) of characters, by their place in a Chinese name."""
 
@@ -60,7 +65,8 @@ def name_characters() -> NameCharacters:
 @functools.cache
 def chinese_words() -> frozenset[str]:
     """Frequent words of two characters, and of three that begin like a name."""
-    size, result = 2, set()
+    size = 2
+    result: set[str] = set()
     for line in (_FOLDER / "words_zh.txt").read_text(encoding="utf-8").splitlines():
         if line == "#3":
             size = 3

@@ -18,15 +18,12 @@ _PARTICLE = r"(?:van|von|der|den|de|da|do|dos|das|di|del|della|la|le|bin|ibn|al|
 _RUN = re.compile(
     rf"{_CAPITAL}(?:(?:\. ?|[ \t]{{1,2}})(?:(?:{_PARTICLE} ){{1,2}})?[{_UPPER}][{_ANY}]*(?:['-][{_ANY}]+)*)*"
 )
+_PARTICLES = spaced("van von der den de da do dos di del la le el bin al y ter af")
 _WORD = re.compile(rf"[{_ANY}]+(?:['-][{_ANY}]+)*")
 _TITLES = spaced(
     "mr mrs ms miss mx dr prof professor doctor sir madam madame rev reverend judge justice nurse sister "
     "father capt captain lt sgt officer detective attorney senator president uncle aunt auntie grandma grandpa "
     "herr frau signor senor senora monsieur"
-)
-_TITLED = re.compile(
-    r"(?:[Mm]rs?|[Mm]s|[Dd]r|[Mm]iss|[Pp]rof|MRS?|MS|DR|Dres|Nurse|Doctor|Professor|Judge|Officer|"
-    r"Attorney)(?<![A-Za-z].)(?<![A-Za-z]..)(?<![A-Za-z]...)\.? "
 )
 # What introduces a person. After the strong ones any capitalised word is a name, in lower case too a listed one.
 _STRONG = re.compile(
@@ -37,12 +34,20 @@ _STRONG = re.compile(
     r"[Cc]ontact(?: person)?:|[Ss]urgeon:|[Pp]laintiff|[Dd]efendant|[Aa]ccount ?holder:?|[Nn]ext of kin:?|"
     r"[Cc]c:|[Dd]ictated by:?|[Rr]eferred by)[ \t]*$"
 )
-_WEAK = re.compile(
-    r"(?:\b(?:I am|I'm|i am|i'm|[Tt]his is|[Dd]ear|[Hh]i|[Hh]ello|[Hh]ey|[Tt]hanks|[Rr]egards|[Ss]incerely|"
-    r"[Ff]rom|[Bb]y|[Ww]ith|[Tt]o|[Ff]or|and|"
-    r"[Nn]urse|[Dd]octor|[Pp]hysician|[Ss]urgeon|[Pp]atient|[Cc]lient|[Cc]ustomer|[Ww]ife|[Hh]usband|[Ss]on|[Dd]aughter|[Bb]rother|[Mm]other|[Ff]riend|"
-    r"[Aa]sk(?:ed)?|[Tt]old|[Cc]all(?:ed)?|"
-    r"[Ss]ee|[Ss]aw|[Mm]et|[Cc]ontact|[Ww]here),?:?)[ \t\n]*$"
+# After these a listed word is a name; after a role of people two capitalised words that are not English are one too.
+_ROLE = re.compile(
+    r"(?:\b(?:I am|I'm|i am|i'm|[Tt]his is|[Dd]ear|[Hh]i|[Hh]ello|[Hh]ey|[Tt]hanks|[Rr]egards|[Ss]incerely|says|said|"
+    r"[Nn]urse|[Dd]octor|[Pp]hysician|[Ss]urgeon|[Pp]atient|[Cc]lient|[Cc]ustomer|[Ww]ife|[Hh]usband|[Ss]on|"
+    r"[Dd]aughter|[Bb]rother|[Mm]other|[Ff]riend|[Aa]sk(?:ed)?|[Tt]old|[Ss]poke (?:with|to)),?:?)[ \t\n]*$"
+)
+_PREPOSITION = re.compile(
+    r"(?:\b(?:[Ff]rom|[Bb]y|[Ww]ith|[Tt]o|[Ff]or|and|[Cc]all(?:ed)?|[Ss]ee|[Ss]aw|[Mm]et|[Cc]ontact|including|[Ww]here)"
+    r",?:?)[ \t\n]*$"
+)
+# What only people do.
+_VERB = re.compile(
+    r" (?:says|said|told|asked|wrote|lives|lived|shouted|replied|thinks|reports|denies|complains|began to|was born|"
+    r"has been diagnosed|had given|turned|retired|presents|presented|agrees|agreed|declined|called)(?![A-Za-z])"
 )
 # Words of places, firms and eponyms: what they follow or precede is no person.
 _NOT_PERSON = spaced(
@@ -52,12 +57,12 @@ _NOT_PERSON = spaced(
     "index palsy virus cell cells lymphoma sarcoma tumor tumour ulcer reflex fracture procedure operation "
     "method law act classification criteria stage grade maneuver manoeuvre pouch node nodes body bodies tube "
     "drain monitor incision duct gland canal store insurance foundation institute church cathedral stadium "
-    "league cup award prize"
+    "league cup award prize lines movers orchestra ratings technologies trail partners capital associates princess"
 )
 _PLACES = spaced(
-    "alabama alaska arizona arkansas california colorado connecticut delaware hawaii idaho illinois indiana iowa kansas "
-    "kentucky louisiana maine maryland massachusetts michigan minnesota mississippi missouri montana nebraska nevada "
-    "hampshire ohio oklahoma oregon pennsylvania rhode tennessee texas utah vermont wisconsin wyoming "
+    "alabama alaska arizona arkansas california colorado connecticut delaware hawaii idaho illinois indiana iowa "
+    "kansas kentucky louisiana maine maryland massachusetts michigan minnesota mississippi missouri montana "
+    "nebraska nevada hampshire ohio oklahoma oregon pennsylvania rhode tennessee texas utah vermont wisconsin wyoming "
     "paris london houston madison austin charlotte florence georgia virginia victoria chelsea india asia "
     "carolina dakota sydney kent lincoln washington jackson cleveland denver dallas phoenix orlando berlin "
     "milan rome china japan kenya jordan israel america africa europe france spain germany italy russia "
@@ -70,9 +75,9 @@ _PLACES = spaced(
     "alzheimer foley holter babinski crohn hodgkin down bell murphy romberg marfan cushing graves addison "
     "huntington tylenol percocet lasix ativan zoloft lipitor plavix advil aspirin allegra viagra kaposi "
     "barrett doppler gram lyme swan ganz kelly penrose sen al los las del the god jesus christ bible mass "
-    "messiah republic empire castle hall temple garden mount valley"
+    "messiah republic empire castle hall temple garden mount valley republic czech poland denmark "
+    "sweden norway finland austria hungary portugal greece turkey belgium switzerland danish royal guilty opus"
 )
-_MAX_LONE = 3
 
 
 def find(text: str) -> list[Found]:
@@ -129,7 +134,7 @@ def _take(text: str, offset: int, parts: list[tuple[int, int, str]], place: int,
         return 0
     if key in _PLACES and not (is_given and place + 1 < len(parts)) and not titled:
         return 0
-    introduced = _WEAK.search(before) is not None
+    role = _ROLE.search(before) is not None
     length, sure = 1, strong
     while place + length < len(parts) and length < 5:
         start, end, following = parts[place + length]
@@ -138,28 +143,11 @@ def _take(text: str, offset: int, parts: list[tuple[int, int, str]], place: int,
         initial = len(following) == 1 and following.isupper()
         if "\n" in gap or (gap.startswith(".") and len(parts[place + length - 1][2]) > 2):
             break
-        if initial or following in (
-            "van",
-            "von",
-            "de",
-            "da",
-            "di",
-            "der",
-            "den",
-            "la",
-            "le",
-            "do",
-            "dos",
-            "del",
-            "bin",
-            "al",
-            "el",
-            "y",
-            "ter",
-            "af",
-        ):
+        if initial or following.lower() in _PARTICLES:
             length += 1
             continue
+        if len(folded) < 3 and folded not in surnames:
+            break
         if following.lower() in _TITLES or folded in english or folded in _NOT_PERSON:
             break
         listed = folded in given or folded in surnames or _has_prefix(following)
@@ -167,10 +155,10 @@ def _take(text: str, offset: int, parts: list[tuple[int, int, str]], place: int,
             sure = sure or known or not plain
         elif is_given and not plain:
             sure = True
-        elif not (listed or strong or introduced):
+        elif folded in _PLACES or not (listed or strong or role or is_given):
             break
         length += 1
-    while length > 1 and (len(parts[place + length - 1][2]) == 1 or parts[place + length - 1][2][0].islower()):
+    while length > 1 and (len(parts[place + length - 1][2]) == 1 or parts[place + length - 1][2].lower() in _PARTICLES):
         length -= 1
     end = offset + parts[place + length - 1][1]
     if _is_thing(text, end):
@@ -178,12 +166,16 @@ def _take(text: str, offset: int, parts: list[tuple[int, int, str]], place: int,
     num_words = sum(len(part[2]) > 1 for part in parts[place : place + length])
     if strong:
         return min(length, 4) if (known or num_words > 1 or key not in english) else 0
+    acts = _VERB.match(text, end) is not None
     if num_words > 1:
-        return length if (sure and (is_given or is_surname)) or introduced else 0
-    if plain or not known or not word[1:].islower() or len(word) < 4:
+        return length if (sure and (is_given or is_surname)) or role or acts else 0
+    if plain or not word[1:].islower() or len(word) < 4:
         return 0
-    # A lone given name is one where a sentence does not begin, or where somebody is introduced; a lone surname only there.
+    if not known:
+        return 1 if acts and key not in _NOT_PERSON else 0
+    # A lone given name is one inside a sentence, or where somebody is introduced; a lone surname only there.
     opens = not before.rstrip() or before.rstrip()[-1] in ".!?\n"
+    introduced = role or acts or _PREPOSITION.search(before) is not None
     return 1 if introduced or (is_given and not opens) or (is_given and len(word) > 4) else 0
 
 
@@ -216,7 +208,7 @@ def _lower(text: str) -> Iterator[Found]:
 
 
 _LOWERED = re.compile(
-    r"[mMdDpPn](?<![A-Za-z].)(?:(?<=[mM])y name is|(?<=[mM])rs?\.|(?<=[mM])s\.|(?<=[mM])iss|(?<=[dD])r\.|(?<=[pP])rof\.|"
-    r"(?<=n)ame:) (?=[a-zà-ÿ])"
+    r"[mMdDpPn](?<![A-Za-z].)(?:(?<=[mM])y name is|(?<=[mM])rs?\.|(?<=[mM])s\.|(?<=[mM])iss|(?<=[dD])r\.|"
+    r"(?<=[pP])rof\.|(?<=n)ame:) (?=[a-zà-ÿ])"
 )
 _NOT_NAMES = spaced("not the a an on is was in of to my your his her")

@@ -16,7 +16,7 @@ from yibu.detectors._lists import NameCharacters, chinese_words, name_characters
 
 COMPOUND = spaced(
     "欧阳 上官 司马 诸葛 皇甫 司徒 慕容 令狐 长孙 宇文 东方 公孙 轩辕 尉迟 南宫 夏侯 独孤 端木 万俟 闻人 "
-    "申屠 钟离 呼延 拓跋 赫连 澹台 宗政 濮阳 淳于 单于 太叔 仲孙 鲜于 闾丘 司空 "
+    "申屠 钟离 呼延 拓跋 赫连 澹台 宗政 濮阳 淳于 太叔 仲孙 鲜于 闾丘 司空 "
     "西门 百里 东郭 公冶 乐正 完颜 纳兰"
 )
 """Surnames of two characters (from 百家姓)."""
@@ -51,6 +51,12 @@ _PERSON_AFTER = re.compile(
     r"[,，]?[0-9]{1,3}岁|因[^，。]{0,8}(?:入院|就诊|来诊)|于[0-9]{4}年|(?:入院|就诊|来诊|办理|签署|签收|缴费|"
     r"出院|复诊|提起|诉称|辩称|到庭|挂失|开户|申请)"
 )
+# With what the three patterns above can begin: without one of these, what follows adds little.
+_AFTER_STARTS = frozenset(
+    "先女小太夫医大主护教博老同律法经总院科处局书师警检董阿叔奶爷男 \t,，(（、[身住病电手联出现年性的"
+    "0123456789因于入就来办签缴"
+    "复提诉辩到挂开申表协告回致要承陈反投咨借转至起称述供查介忆透指负陪驾居向自本"
+)
 _BOUNDARY = frozenset("说称表认告已未在与和及将向到于的来去等被对也都给自是有，。、；,;)） \n")
 _PERSON_VERB = re.compile(
     "表示|签字|签名|协商|告诉|回复|来电|致电|要求|承认|陈述|反映|投诉|咨询|借款|转账|签订|签署|诉至|起诉|辩称|诉称|述称|供述|查房|主刀|同意|"
@@ -64,17 +70,19 @@ _THING_AFTER = re.compile(
 _PREPOSITIONS = frozenset("于向和对从由把同为有与及过方时都经成应还在到以来去未就可能则且本各每该此其后相别全连任费班")
 _NEVER_LAST = frozenset("村镇县市区乡省路街局厅院庄某等")
 _NOT_ALONE = _PREPOSITIONS
-_TRANSLITERATED = "阿艾巴拜贝本比别伯卜布查达戴德迪丁东杜多尔法菲费弗佛格古哈海汗赫亨胡吉加贾杰金卡凯坎科克肯库拉莱兰朗勒雷里丽利莉列林琳卢鲁伦罗洛马玛买迈麦曼梅蒙米莫姆木穆娜纳南内尼妮努诺欧帕佩皮普奇齐乔切日茹瑞萨赛桑沙莎山圣史斯松苏索塔泰坦汤特提图托瓦万旺威维温沃乌西希夏肖谢辛雅亚扬耶伊依英尤约泽扎詹珍朱兹孜江提合吐热孜苏"
+_TRANSLITERATED = (
+    "阿艾巴拜贝本比别伯卜布查达戴德迪丁东杜多尔法菲费弗佛格古哈海汗赫亨胡吉加贾杰金卡凯坎科克肯库拉莱兰朗勒雷力里丽"
+    "利莉列林琳卢鲁伦罗洛马玛买迈麦曼梅蒙米莫姆木穆娜纳南内尼妮努诺欧帕佩皮普奇齐乔切日茹瑞萨赛桑沙莎山圣史斯松苏"
+    "索塔泰坦汤特提图托瓦万旺威维温沃乌西希夏肖谢辛雅亚扬耶伊依英尤约泽扎詹珍朱兹孜江提合吐热孜苏"
+)
 _DOTTED = re.compile(rf"[{_TRANSLITERATED}]{{2,6}}(?:[·•・][{_TRANSLITERATED}]{{1,7}}){{1,3}}")
 
 RARE = 8
 """Log-odds x 10 of a character that the word lists do not know: outside names it is hardly ever met."""
 
-_MOST_AFTER = 45  # what the characters behind a name add at most
-_MOST_AROUND = 95  # and those before it too
 _NEVER = -999
 THRESHOLD = 3
-"""Log-odds x 10 from which on a candidate is a name; chosen on the half of lawbench that no figure is taken from."""
+"""Log-odds x 10 from which on a candidate is a name; set on the half of lawbench without figures."""
 
 
 class _Tables(NamedTuple):
@@ -90,9 +98,8 @@ def _tables() -> _Tables:
     surnames = "".join(sorted(characters.surname))
     unlikely = "".join(sorted(c for c in characters.first if max(characters.first[c], characters.only[c]) < -14))
     firsts = "".join(sorted({name[0] for name in COMPOUND}))
-    candidate = re.compile(
-        f"(?:[{surnames}](?=(?![{unlikely}])[\u4e00-\u9fff])|[{firsts}](?=[{''.join(sorted({n[1] for n in COMPOUND}))}]))"
-    )
+    seconds = "".join(sorted({name[1] for name in COMPOUND}))
+    candidate = re.compile(f"(?:[{surnames}](?=(?![{unlikely}])[\u4e00-\u9fff])|[{firsts}](?=[{seconds}]))")
     frequent = "".join(sorted(c for c, odds in characters.surname.items() if odds > -38 and c not in _NOT_ALONE))
     titled = re.compile(f"(?:{'|'.join(sorted(COMPOUND))}|[{frequent}])(?={_TITLE.pattern})")
     return _Tables(characters, chinese_words(), candidate, titled)
@@ -114,7 +121,7 @@ def find(text: str) -> list[Found]:
         if best is not None:
             # A surname that begins inside may begin the better name: 于是李伟, 和平李伟.
             later = _best(text, start + 1, tables, follows) if text[start + 1] in tables.characters.surname else None
-            if later is not None and later[1] > best[1] + 20:
+            if later is not None and later[1] > best[1] + (0 if text[start] in _PREPOSITIONS else 20):
                 continue
             end = best[0]
             result.append(Found(start, end, "name", False))
@@ -124,7 +131,9 @@ def find(text: str) -> list[Found]:
             result.append(Found(start, match.end(), "name", False))
     if "·" in text or "•" in text or "・" in text:
         result = [one for one in result if text[one.end : one.end + 1] not in "·•・" or one.end == len(text)]
-        result += [Found(*match.span(), "name", False) for match in _DOTTED.finditer(text)]
+        dotted = [Found(*match.span(), "name", False) for match in _DOTTED.finditer(text)]
+        result = [one for one in result if not any(one.start < two.end and two.start < one.end for two in dotted)]
+        result += dotted
     return sorted(result)
 
 
@@ -150,14 +159,17 @@ def _best(text: str, start: int, tables: _Tables, follows: bool) -> tuple[int, i
         second = characters.second.get(two, RARE)
         full = base + characters.first.get(one, RARE) + second
         short -= max(0, second - 3)  # what looks like the end of a name is one
-    if max(short, full) + _MOST_AROUND < THRESHOLD:
+    most = 50 if start and text[start - 1] in _LABEL_ENDS else 8
+    most_short = 45 if text[given + 1 : given + 2] in _AFTER_STARTS else 8
+    most_full = 45 if text[given + 2 : given + 3] in _AFTER_STARTS else 8
+    if max(short + most_short, full + most_full) + most < THRESHOLD:
         return None
     around = _before(text, start, follows)
     if text[start] in _PREPOSITIONS and not long:
         around -= 15
     if start and text[start - 1 : start + 1] in words:
         around -= 28
-    if max(short, full) + around + _MOST_AFTER < THRESHOLD:
+    if max(short + most_short, full + most_full) + around < THRESHOLD:
         return None
     word = text[start : given + 1] in words
     inner = one + two in words
@@ -165,8 +177,14 @@ def _best(text: str, start: int, tables: _Tables, follows: bool) -> tuple[int, i
     if full > _NEVER:
         full += around - 35 * word - 22 * inner - 60 * (text[start : given + 2] in words) - 60 * (two in _NEVER_LAST)
         full += _after(text, given + 2) - 20 * (two + after in words)
+        if characters.surname.get(two, _NEVER) > -25 and _is_given(text[given + 2 : given + 4], characters):
+            full -= 25  # 张伟李秀英 are two people
     score, end = max((short, given + 1), (full, given + 2))
     return (end, score) if score >= THRESHOLD else None
+
+
+def _is_given(two: str, characters: NameCharacters) -> bool:
+    return len(two) == 2 and characters.first.get(two[0], 0) + characters.second.get(two[1], 0) > 25
 
 
 def _is_han(character: str) -> bool:

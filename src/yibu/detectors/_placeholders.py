@@ -38,7 +38,7 @@ CHINESE = {
 
 
 def pattern(kinds: Iterable[str]) -> re.Pattern[str]:
-    """Matches the placeholders of these kinds and the Chinese ones; nothing else, so that ``[E12345678]`` is looked at."""
+    """Matches the placeholders of these kinds and the Chinese ones, nothing else: ``[E12345678]`` is looked at."""
     names = sorted({*(kind.upper() for kind in kinds), *CHINESE.values()}, key=lambda name: (-len(name), name))
     return re.compile(r"\[(?:" + "|".join(map(re.escape, names)) + r")(?::[0-9a-f]{12})?\]")
 

@@ -45,7 +45,7 @@ def find(text: str) -> list[Found]:
             continue
         number = match[0].replace(" ", "").replace("-", "")
         named = _WORD.search(text, max(0, start - 24), start) is not None
-        checked = luhn(number) and len(set(number)) > 2
+        checked = luhn(number) and len(set(number)) > 1
         known = any(prefix.match(number) and len(number) in lengths for prefix, lengths in _SCHEMES)
         if (named and (checked or len(number) >= 15)) or (checked and known):
             # 18 digits are more often an identity number, which has a stronger check of its own.

@@ -12,21 +12,6 @@ from yibu.detectors._found import Found, has_digit, stands_alone
 KINDS = ("birth_date", "date")
 IN_ALL = True
 
-MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
-"""English months; the first three letters stand for each too."""
 
 _MONTH = (
     r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|"
@@ -81,10 +66,10 @@ def find(text: str) -> list[Found]:
     end = 0
     for month in _MONTH_NAME.finditer(text):
         if month.start() >= end:
-            match = _ENGLISH.search(text, max(end, month.start() - 12), month.end() + 48)
-            if match is not None and stands_alone(text, match.start(), match.end()):
-                spans[match.span()] = True
-                end = match.end()
+            whole = _ENGLISH.search(text, max(end, month.start() - 12), month.end() + 48)
+            if whole is not None and stands_alone(text, whole.start(), whole.end()):
+                spans[whole.span()] = True
+                end = whole.end()
     for match in _COMPACT.finditer(text):
         if _DATED.search(text, max(0, match.start() - 10), match.start()):
             spans[match.span()] = False

@@ -1,4 +1,4 @@
-"""Numbers of a hospital for a patient or a visit: 住院号, 病历号, MRN; and of an insurer for a person: 医保号, policy."""
+"""Numbers of a hospital for a patient or visit (住院号, MRN) and of an insurer for a person (医保号, policy)."""
 
 from __future__ import annotations
 

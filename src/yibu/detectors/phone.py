@@ -13,9 +13,7 @@ from yibu.detectors._found import Found, has_digit, stands_alone
 KINDS = ("phone",)
 IN_ALL = True
 
-_EXTENSION = (
-    r"(?:[ ,，]{0,2}(?:转|分机|#|ext\.?|EXT\.?|Ext\.?|extension|x)[ :：]?[0-9]{1,6}(?![0-9A-Za-z]))?"
-)
+_EXTENSION = r"(?:[ ,，]{0,2}(?:转|分机|#|ext\.?|EXT\.?|Ext\.?|extension|x)[ :：]?[0-9]{1,6}(?![0-9A-Za-z]))?"
 _NUMBER = re.compile(
     r"(?P<mobile>(?:\(?\+?86\)?[ -]?|0086[ -]?)?1[3-9][0-9](?:[ -]?[0-9]{4}[ -]?[0-9]{4}|[ -][0-9]{3}[ -][0-9]{5}))"
     r"|(?P<landline>(?:\(?\+86\)?[ -]?|0086[ -]?)?(?:\(0(?:10|2[0-9]|[3-9][0-9]{2})\)[ -]?|0(?:10|2[0-9]|"
@@ -41,6 +39,7 @@ _WORD = re.compile(
 )
 _LINE = re.compile(r"[ \t]*[-(,]?[ \t]*(?i:office|fax|mobile|cell|home|work|desk|tel)\b")
 _NEAR = re.compile(r"电话|手机|联系|传真|座机|致电|拨打|热线|(?i:phone|tel\b|mobile|cell|fax|call|contact)")
+_ENGLISH = re.compile("[A-Za-z]{2}")
 _HAN = re.compile("[\u4e00-\u9fff]")
 _MEASURE = re.compile(r"[ ]?(?:元|万|亿|美元|块|人|次|例|个|千|吨|公斤|克|股|%|％|mg|ml|kg|mm|美金|USD|RMB|CNY)")
 _ACCOUNT = re.compile(
@@ -64,7 +63,7 @@ def find(text: str) -> list[Found]:
         named = _NEAR.search(text, max(0, start - 14), start) is not None
         if form in ("landline", "grouped") and not named and not _stands_as_phone(match[0], form):
             continue
-        if form == "mobile" and not named and match[0].isdigit() and not _HAN.search(text):
+        if form == "mobile" and not named and match[0].isdigit() and _ENGLISH.search(text) and not _HAN.search(text):
             continue  # eleven digits in English text: a Chinese mobile number would have +86 or a word before it
         if form == "plus" and match[0].startswith("00") and not named and match[0].isdigit():
             continue
@@ -99,7 +98,7 @@ def _after_words(text: str, known: list[Found], end: int) -> list[Found]:
             continue
         if _WORD.search(text, max(0, start - 40), start) or _LINE.match(text, stop):
             tail = _TAIL.match(text, stop)
-            result.append(Found(start, tail.end() if tail is not None else stop, "phone", False))
+            result.append(Found(start, tail.end() if tail is not None else stop, "phone", True))
     return result
 
 

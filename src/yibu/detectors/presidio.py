@@ -1,6 +1,6 @@
 """National numbers that the recognisers of presidio-analyzer prove by a check digit, used one by one without a model.
 
-presidio (MIT) has patterns for 18 countries. Where a check digit proves a match it is good, and those are taken; patterns
+presidio (MIT) has patterns for 18 countries. Where a check digit proves a match they are good and are taken. Patterns
 that only its context words support are not, since these need the lemmas of a spaCy model. `all` in a recipe leaves them
 out, so that a run does not depend on what happens to be installed; name the kinds, or install ``yibu[privacy]`` first.
 

@@ -27,7 +27,7 @@ class EvaluateSettings(Settings):
     recalibrate: Literal["auto", "none", "temperature", "vector"] = Field(
         "auto",
         description="fitted on valid: one temperature, or also a bias for each label; auto: vector after a remedy for "
-        "imbalance where every label has 10 valid rows, else temperature",
+        "imbalance where every label has 5 valid rows, else temperature",
     )
     num_resamples: int = Field(2000, ge=200, description="of the bootstrap intervals")
     seed: int = 0

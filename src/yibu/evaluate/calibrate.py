@@ -24,9 +24,9 @@ from yibu.metrics.resample import Additive, FloatArray, Groups, mean
 
 log = get("calibrate")
 
-# Fewer validation rows than this say too little about a temperature, and about a label's bias.
+# Fewer validation rows than this say too little about a temperature, and about a label's bias (which has a prior).
 MIN_ROWS = 50
-MIN_ROWS_OF_LABEL = 10
+MIN_ROWS_OF_LABEL = 5
 # The calibration error of every label costs N x K x bins numbers.
 MOST_LABELS_CLASSWISE = 50
 # Resamples of measures that are no sums over rows.

@@ -230,7 +230,7 @@ def _repeats(data: DataFigures, t: Text) -> list[str]:
         parts.append(t("card.near", **values, threshold=f"{number(near.get('threshold')) or 0:g}", mode=mode))
     for name, found in (data.summary.get("contamination") or {}).items():
         values = {key: count(found.get(key) or 0) for key in ("hits", "items")}
-        parts.append(t("card.contamination", name=str(name).replace("`", ""), **values))
+        parts.append(t("card.contamination", name=flow.benchmark(str(name), t).replace("`", ""), **values))
     augmented: Mapping[str, Mapping[str, int]] = data.summary.get("augmented") or {}
     kinds = [
         t("kind.times", kind=t.known("augmented", kind), n=count(found.get("rows", 0)))

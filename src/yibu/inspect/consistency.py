@@ -35,6 +35,7 @@ Rows = Callable[[], Iterator[tuple[Split, Row]]]
 _MAX_IDS = 50  # of one conflict
 _MAX_WORDS = 400_000  # of the table; beyond it the words seen once are forgotten
 _MAX_CJK = 3_000_000  # characters that are cut into Chinese words, which is slow
+_MIN_WORD = 7  # letters: shorter words have real neighbours (taking, talking), which are no mistakes
 _WORD = re.compile(r"[^\W\d_][\w]*(?:[-‐‑‒–'’][\w]+)*")
 _CJK_RUN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 _JOINT = re.compile("[-‐‑‒–—_ \u3000]+")
@@ -55,7 +56,7 @@ class ConsistencySettings(Settings):
     max_spellings: int = Field(default=200, ge=1, description="terms in several spellings that are listed")
     max_typos: int = Field(default=100, ge=1, description="mistyped labels that are listed")
     min_frequent: int = Field(default=20, ge=2, description="times that a word stands in the rows to have variants")
-    ratio: float = Field(default=20.0, ge=1, description="a word is a variant of one this many times as frequent")
+    ratio: float = Field(default=50.0, ge=1, description="a word is a variant of one this many times as frequent")
     label_ratio: float = Field(default=10.0, ge=1, description="a label is a typo of one this many times as frequent")
     seed: int = 0
 
@@ -95,8 +96,8 @@ def label_typos(counts: dict[str, int], ratio: float) -> list[dict[str, Any]]:
     """Labels that look like another one mistyped, the one with the most rows first.
 
     Equal but for case, width, punctuation or white space: the rarer is a typo of the more frequent, however often it
-    stands. Else one or two edits (one where the label is shorter than eight characters or Chinese) from a label that
-    is ``ratio`` times as frequent.
+    stands. Else one or two edits (one where the label is shorter than eight characters or Chinese; none where it is
+    shorter than six, or four in Chinese) from a label that is ``ratio`` times as frequent.
     """
     order = sorted(counts, key=lambda label: (-counts[label], label))
     found: list[dict[str, Any]] = []
@@ -116,7 +117,8 @@ def label_typos(counts: dict[str, int], ratio: float) -> list[dict[str, Any]]:
         best: tuple[int, int, str] | None = None
         for like, distance in near.of(label):
             short = min(len(label), len(like))
-            allowed = 0 if short < 4 else 1 if short < 8 or _CJK_RUN.search(label) else 2
+            chinese = _CJK_RUN.search(label) is not None
+            allowed = 0 if short < (4 if chinese else 6) else 1 if short < 8 or chinese else 2
             if distance <= allowed and counts[label] * ratio <= counts[like] and not carries_meaning(label, like):
                 candidate = (distance, -counts[like], like)
                 best = candidate if best is None else min(best, candidate)
@@ -324,11 +326,11 @@ def _same_but_for_form(words: Counter[str], apart: dict[str, Counter[str]]) -> l
     for key, forms in apart.items():
         by_key[key].update(forms)
     found = []
-    for forms in by_key.values():
+    for key, forms in by_key.items():  # one letter, repeated, is a mask
         narrow = {unicodedata.normalize("NFKC", form) for form in forms}
         joints = len({_DASH.sub("-", form).casefold() for form in narrow}) > 1
         kind = "hyphen" if joints else "width" if len(narrow) < len(forms) else "case"
-        if len(forms) > 1 and (kind != "case" or _case_matters(forms)):
+        if len(forms) > 1 and len(set(key)) > 1 and (kind != "case" or _case_matters(forms)):
             found.append({"preferred": _most(forms), "code": None, "kind": kind, "forms": _by_number(forms)})
     return found
 
@@ -359,12 +361,12 @@ def _two_words(rows: Rows, task: Task, words: Counter[str]) -> dict[str, Counter
 
 def _mistyped(plain: Counter[str], settings: ConsistencySettings, told: set[str]) -> list[dict[str, Any]]:
     """Rare words one edit away from a frequent one; with the same first letter, and no mere inflection of it."""
-    frequent = [word for word, number in plain.items() if number >= settings.min_frequent and len(word) >= 5]
+    frequent = [word for word, number in plain.items() if number >= settings.min_frequent and len(word) >= _MIN_WORD]
     near = _Near(frequent, 1)
     variants: dict[str, Counter[str]] = defaultdict(Counter)
     most_of_a_typo = max((plain[word] for word in frequent), default=0) / settings.ratio
     for word, number in plain.items():
-        if len(word) < 5 or number > most_of_a_typo or word in told:
+        if len(word) < _MIN_WORD or number > most_of_a_typo or word in told:
             continue
         likes = [
             like

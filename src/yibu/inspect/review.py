@@ -55,8 +55,8 @@ def write(
         task: says what the text of a row is; without it all texts of the row are shown, one after the other.
 
     Returns:
-        lines by problem: ``label_error``, ``conflict``, ``label_typo``; ``rows``, the different rows among them; ``reviewed``, suspects
-        and conflicts about which people have decided before, which are not asked again.
+        lines by problem: ``label_error``, ``conflict``, ``label_typo``; ``rows``, the different rows among them;
+        ``reviewed``, rows of suspects and conflicts that people have decided about before, who are not asked again.
     """
     wanted: dict[str, list[dict[str, Any]]] = {}
     for suspect in suspects:

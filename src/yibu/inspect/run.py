@@ -21,6 +21,10 @@ from yibu.terms import Dictionary
 
 _logger = log.get("inspect")
 
+# Copies carry this flag. They say nothing of their own: a mistake is that of the row that they come from, and a list
+# for people could not be applied to rows that the next run of prepare does not read.
+AUGMENTED = "augmented"
+
 # Reasons in dropped.jsonl -> the step and the reason of the funnel.
 _LEAKS = {"leak": ("leak", "equal prompt"), "group_leak": ("leak", "equal group")}
 
@@ -36,7 +40,8 @@ def run(config: InspectConfig, work: Work, data: Artifact) -> None:
     def rows() -> Iterator[tuple[Split, Row]]:
         for split in SPLITS:
             for row in read_rows(data.file(f"{split}.jsonl")):
-                yield split, row
+                if AUGMENTED not in row.flags:
+                    yield split, row
 
     with track("consistency"):
         found = consistency.find(rows, task, dictionary, settings.consistency)
@@ -74,7 +79,7 @@ def run(config: InspectConfig, work: Work, data: Artifact) -> None:
         lineage=lineage(config.recipe, data),
     )
     _write_pages(figures, work, data, language if settings.lang == "auto" else settings.lang)
-    totals = {"conflicts": found["counts"]["conflicts"], "suspects": suspects.get("found", 0), "review": counts}
+    totals: dict[str, Any] = {"language": language, "conflicts": found["counts"]["conflicts"], "suspects": suspects.get("found", 0), "review": counts}
     work.write_json("summary.json", totals)
     work.notes["review"] = counts
     _logger.info("%d rows are in review.csv for people to look at", counts["rows"])
@@ -159,8 +164,13 @@ def examples(data: Artifact, most: int) -> list[dict[str, Any]]:
     if not most or "examples.json" not in data.manifest.files:
         return []
     by_step: dict[str, list[dict[str, Any]]] = {}
-    for item in data.read_json("examples.json"):
-        by_step.setdefault(str(item.get("step", "")), []).append(item)
+    items = data.read_json("examples.json")
+    first = {(item.get("step"), item.get("id")): place for place, item in reversed(list(enumerate(items)))}
+    is_first = [first[item.get("step"), item.get("id")] == place for place, item in enumerate(items)]
+    for wanted in (True, False):  # one field of each row, before further fields of the same rows
+        for item, found in zip(items, is_first, strict=True):
+            if found == wanted:
+                by_step.setdefault(str(item.get("step", "")), []).append(item)
     turns = max((len(items) for items in by_step.values()), default=0)
     chosen = [items[turn] for turn in range(turns) for items in by_step.values() if turn < len(items)][:most]
     private = _with_personal_data(data, {str(item.get("id")) for item in chosen})

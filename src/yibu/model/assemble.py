@@ -141,7 +141,9 @@ def packing_is_exact(assembled: Assembled, examples: list[Example], prefix: int)
         TrainingError: the loss of a row alone is not that of the model's own forward pass.
     """
     assembled.model.eval()
-    tolerance = 2e-4 if assembled.dtype == torch.float32 else 3e-2
+    # In 16 bits the same row differs by several hundredths of its loss between two orders of summation; a neighbour that
+    # is seen, or a head that does more than a product, moves it by far more.
+    tolerance = 2e-4 if assembled.dtype == torch.float32 else 8e-2
     alone = torch.cat(
         [example_losses(assembled.model, make_pack([example]).to(assembled.device)) for example in examples]
     )

@@ -55,6 +55,8 @@ COMMON: dict[str, tuple[str, str]] = {
     "time.minutes": ("{m} min {s} s", "{m} 分 {s} 秒"),
     "time.hours": ("{h} h {m} min", "{h} 小时 {m} 分"),
     "stage.prepare": ("prepare", "准备数据"),
+    "stage.augment": ("augment", "数据增强"),
+    "stage.inspect": ("inspect", "数据检查"),
     "stage.train": ("train", "训练"),
     "stage.answer (base)": ("answer (base)", "作答（基座）"),
     "stage.answer (tuned)": ("answer (tuned)", "作答（微调）"),

@@ -3,7 +3,8 @@
 They are learned from the first rows and compared exactly, so a line whose numbers or names vary is never one. What
 repeats may carry content all the same ("No known drug allergies."); so a piece counts only if it is long enough, is
 no heading, denies nothing (unless it is as long as only disclaimers are), and stands at the top or the end of the
-rows, as letterheads and disclaimers do. A row is never emptied, and a piece in which an entity lies stays.
+rows with nothing between but what repeats too, as letterheads and disclaimers do. A row is never emptied, and a piece
+in which an entity lies stays.
 
 Pieces are the lines of a text; of a text of one line, its sentences.
 """
@@ -11,7 +12,9 @@ Pieces are the lines of a text; of a text of one line, its sentences.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -28,9 +31,10 @@ _DENIAL = re.compile(
 )
 _MIN_WEIGHT = 20  # letters; a Chinese character is worth two
 _SAFE_WEIGHT = 80  # so long a piece may hold a denial and be a disclaimer
-_NUM_AT_EDGE = 6  # pieces that count as the top, and as many as the end
-_MIN_EDGE_SHARE = 0.8
-_MAX_PIECES = 200_000  # that are remembered while learning
+_NUM_AT_EDGE = 8  # pieces in which a letterhead must end, and a signature begin
+_MIN_EDGE_SHARE = 0.8  # of the texts with a piece, in which it must stand at an edge
+_MAX_TEXTS = 20_000  # that are looked at
+_MAX_PIECES = 200_000  # that are remembered
 
 
 class Piece(NamedTuple):
@@ -54,37 +58,35 @@ def learn(texts: Iterable[str], min_share: float = 0.2, min_rows: int = 20) -> f
     """The boilerplate of a data set.
 
     Texts should have gone through the cleaner before, as those from which the pieces are taken out will have. Texts
-    that are the same count once. Memory is bounded: of more than 200,000 different pieces those seen once so far are
-    forgotten.
+    that are the same count once. Memory is bounded: 20,000 texts are looked at, and of more than 200,000 different
+    pieces those seen once so far are forgotten.
 
     Args:
         texts: of the first rows, a thousand or more.
         min_share: of the texts that must have the piece.
         min_rows: number of texts that must have it.
     """
-    num_texts = 0
     seen: set[int] = set()
-    rows: dict[str, int] = {}
-    edges: dict[str, int] = {}
-    for text in texts:
+    num_texts: Counter[str] = Counter()  # by piece
+    edges: list[tuple[list[str], list[str]]] = []
+    for text in itertools.islice(texts, _MAX_TEXTS):
         digest = _digest(text)
         if digest in seen:
             continue
         seen.add(digest)
-        num_texts += 1
         found = [piece.key for piece in pieces(text)]
         if len(found) < 2:
             continue  # a text that is one piece is its own content
-        at_edge = {*found[:_NUM_AT_EDGE], *found[-_NUM_AT_EDGE:]}
-        for key in dict.fromkeys(found):
-            if _may_be(key):
-                rows[key] = rows.get(key, 0) + 1
-                edges[key] = edges.get(key, 0) + (key in at_edge)
-        if len(rows) > _MAX_PIECES:
-            rows = {key: number for key, number in rows.items() if number > 1}
-            edges = {key: edges[key] for key in rows}
-    enough = max(min_rows, min_share * num_texts)
-    return frozenset(key for key, number in rows.items() if number >= enough and edges[key] >= _MIN_EDGE_SHARE * number)
+        num_texts.update(set(found))
+        edges.append((found[:_NUM_AT_EDGE], found[: -_NUM_AT_EDGE - 1 : -1]))
+        if len(num_texts) > _MAX_PIECES:
+            num_texts = Counter({key: number for key, number in num_texts.items() if number > 1})
+    enough = max(min_rows, min_share * len(seen))
+    repeated = {key for key, number in num_texts.items() if number >= enough}
+    num_at_edge: Counter[str] = Counter()
+    for top, end in edges:
+        num_at_edge.update({key for edge in (top, end) for key in itertools.takewhile(repeated.__contains__, edge)})
+    return frozenset(key for key in repeated if _may_be(key) and num_at_edge[key] >= _MIN_EDGE_SHARE * num_texts[key])
 
 
 def edits(text: str, boilerplate: frozenset[str], spans: Sequence[tuple[int, int]] = ()) -> list[Edit]:

@@ -54,8 +54,10 @@ _OWN = 3  # shingles that an item must have besides common ones, else these coun
 _SKETCH = 64  # shingles of an item among which the rarest are picked
 _ANCHORS = 24  # by which an item is found
 _MATCHED = 0.5  # share of these that a row must hold to be compared, as part of the share that it must hold of all
+_MOST = 32  # items that a row is compared with
 _BITS = 22  # of the filter that most shingles of a row do not pass
 _BATCH = 256
+_RUN = 8  # characters by which the part of a row is found that holds an item
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 
 
@@ -153,7 +155,8 @@ class Probe:
             texts.append(fold(text))
         for start in range(0, len(texts), _BATCH):
             texts[start : start + _BATCH] = shingles(texts[start : start + _BATCH], folded=True).texts
-        kept = [place for place, text in enumerate(texts) if _LETTER_OR_DIGIT.search(text)]
+        first = {text: place for place, text in reversed(list(enumerate(texts))) if _LETTER_OR_DIGIT.search(text)}
+        kept = sorted(first.values())
         return cls([names[place] for place in kept], [texts[place] for place in kept], settings)
 
     def __len__(self) -> int:
@@ -197,7 +200,12 @@ class Probe:
         owners, counts = np.unique(
             np.concatenate([self._owners[start:end] for start, end in ranges]), return_counts=True
         )
-        found: list[int] = owners[counts >= self._needed[owners]].tolist()
+        enough = counts >= self._needed[owners]
+        owners, counts = owners[enough], counts[enough]
+        if len(owners) > _MOST:
+            order = np.argsort(-counts / self._needed[owners], kind="stable")
+            owners = owners[order[:_MOST]]
+        found: list[int] = owners.tolist()
         return found
 
     def _verified(self, place: int, text: str, hashes: Hashes) -> Hit | None:
@@ -210,7 +218,7 @@ class Probe:
         weight = self._weights[place]
         if weight >= 1:
             held = num_common(own, others) / len(own)
-            if held >= settings.embedded and held_values(item, text):
+            if held >= settings.embedded and held_values(item, _part_like(text, item)):
                 return Hit(self._names[place], "embedded", held)
         elif _holds(text, item) and (weight >= _SHORTEST or len(item) >= settings.whole * len(text)):
             return Hit(self._names[place], "embedded", 1.0)
@@ -293,6 +301,31 @@ def _without(hashes: Hashes, common: Hashes) -> Hashes:
     places = np.minimum(np.searchsorted(common, hashes), len(common) - 1)
     rest: Hashes = hashes[common[places] != hashes]
     return rest
+
+
+def _part_like(text: str, item: str) -> str:
+    """The part of a text that is most like an item: values further away are not the item's.
+
+    Every character where a run of `_RUN` begins that is the item's too counts 2 for a part, every other one 1 against
+    it; the part with the largest sum (Kadane), and on either side as much more as the item has before and after it, at
+    most as long as a run.
+    """
+    starts = range(len(item) - _RUN + 1)
+    last = {item[start : start + _RUN]: start for start in starts}
+    first = {item[start : start + _RUN]: start for start in reversed(starts)}
+    best, left, right = 0, 0, 0
+    total, begin = 0, 0
+    for start in range(len(text) - _RUN + 1):
+        if total <= 0:
+            total, begin = 0, start
+        total += 2 if text[start : start + _RUN] in first else -1
+        if total > best:
+            best, left, right = total, begin, start
+    if not best:
+        return ""
+    before = min(_RUN, first[text[left : left + _RUN]])
+    after = min(_RUN, len(item) - _RUN - last[text[right : right + _RUN]])
+    return text[max(0, left - before) : right + _RUN + after]
 
 
 def _holds(text: str, item: str) -> bool:

@@ -99,4 +99,3 @@ def _waiting(gathered: Gathering, placed: Placed) -> Iterator[tuple[Split, int, 
     for split, place, line in _lines(gathered, placed):
         if split != _TEST and not placed.tables[split].dropped[place]:
             yield split, place, line
-

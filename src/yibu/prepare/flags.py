@@ -37,11 +37,12 @@ _MIN_LENGTH = 80  # of a text that can repeat itself or be cut off; shorter ones
 _MIN_LENGTH_WIDE = 40
 
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-_END = re.compile(r"[。！？!?；…]|\.(?=\s)")
+_END = re.compile(r"[。！？!?；…]|(?<=[^\W_]{3})\.(?=\s)")  # not that of Dr. or of A.
 _OPEN = frozenset(",，、-–—([{（【「『《〈“‘")  # after these more must come
-_BRACKETS = ("()", "（）", "[]", "【】", "「」", "『』", "《》", "〈〉", "“”")
+_BRACKETS = [tuple(pair) for pair in ("()", "（）", "[]", "【】", "「」", "『』", "《》", "〈〉", "“”")]
 _MIN_ENDS_PROMPT = 4  # people end a question without a mark; whole documents they do not
 _MIN_ENDS_TARGET = 1
+_PARAGRAPH = 1000  # characters
 _TAIL = 300  # characters; a bracket left open before them is a slip
 
 _MARK = re.compile(r"[^\w\s]")
@@ -129,7 +130,7 @@ def _is_cut(text: str, min_ends: int) -> bool:
     if last in _OPEN:
         return True
     # Lists, headings and signatures end without a mark; a line that had whole sentences before does not.
-    return last.isalpha() and len(_END.findall(tail[tail.rfind("\n") + 1 :])) >= min_ends
+    return last.isalpha() and len(_END.findall(text, max(text.rfind("\n"), len(text) - _PARAGRAPH))) >= min_ends
 
 
 def _is_symbols(text: str) -> bool:

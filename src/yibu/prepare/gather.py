@@ -17,6 +17,7 @@ from yibu.core.progress import track
 from yibu.core.record import Row, Split
 from yibu.core.store import Work
 from yibu.prepare import boilerplate
+from yibu.prepare.clean import Cleaner
 from yibu.prepare.language import LanguageGuess
 from yibu.prepare.layout import Layout
 from yibu.prepare.refine import Example, Item, Refined, Refiner, Refused
@@ -103,6 +104,8 @@ class Gathering:
         classes, strata: texts behind the numbers in the table.
         review: what people decided about rows, or None.
         reviewed: ids of rows that they decided about.
+        own_labels: labels that came with the rows, not from a review.
+        refused: id -> kind -> count of personal data that must stop the run.
         tally: what was done to how many rows.
         num_read: rows of the sources, readable or not.
         num_duplicates: rows left out since an earlier one has the same prompt and target.
@@ -121,6 +124,11 @@ class Gathering:
         self.tally = Tally()
         self.review = None if data.review is None else Review.read(Path(data.review))
         self.reviewed: set[str] = set()
+        self.own_labels: set[str] = set()
+        self.refused: dict[str, dict[str, int]] = {}
+        self._stops = (
+            set() if data.privacy is None else {k for k, mode in data.privacy.modes().items() if mode == "refuse"}
+        )
         if self.review is not None:
             self.review.check(layout.task)
         self.num_read = self.num_duplicates = 0
@@ -131,7 +139,7 @@ class Gathering:
         # Rows that the splitter divides are compared with each other; those of a fixed split among themselves.
         self._seen = {split: Seen(self.table) for split in data.sources()}
         self._own_ids: set[str] | None = None if data.id is None else set()
-        self.language, self.boilerplate = self._look(first)
+        self.language, self.boilerplate = look(config, layout, first)
 
     @property
     def num_conflicts(self) -> int:
@@ -168,17 +176,6 @@ class Gathering:
 
         return read
 
-    def _look(self, first: Sequence[Item]) -> tuple[str, frozenset[str]]:
-        """Language and boilerplate of the first rows."""
-        guess, texts = LanguageGuess(), []
-        for given, item in first:
-            row = self.layout.row(item, given) if isinstance(item, Raw) else ""
-            if isinstance(row, Row):
-                guess.add(self.layout.task.prompt_text(row) + self.layout.task.target(row))
-                texts += [value for name in self.layout.cleaned if isinstance(value := row.fields.get(name), str)]
-        learned = boilerplate.learn(texts) if self._config.data.clean.boilerplate else frozenset()
-        return guess.language, learned
-
     def _refined(self, make: Callable[[], Refiner], items: Iterable[Item]) -> Results:
         """The items after the steps of a row, in order, by the engine that is set."""
         data = self._config.data
@@ -194,6 +191,8 @@ class Gathering:
     ) -> None:
         if result.reviewed:
             self.reviewed.add(result.id)
+        if self.review is not None and isinstance(result, Refined) and not self.review.relabels(result.id):
+            self.own_labels |= {result.label or ""}
         if isinstance(result, Refused):
             if result.step == "rejected":
                 rejects.add(result.source, result.position, result.reason)
@@ -228,11 +227,26 @@ class Gathering:
         self.signatures.append(result.signature)
         self._seen[result.given].add(result.prompt, result.target)
         self.tally.add(result)
+        if stopping := {kind: n for kind, n in result.changes.get("privacy", {}).items() if kind in self._stops}:
+            self.refused[result.id] = stopping
         for step, what in result.changes.items():
             line = {"id": result.id, "step": step, "what": dict(sorted(what.items()))}
             changed.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._offsets.append(rows.tell())
         rows.write(result.line.encode() + b"\n")
+
+
+def look(config: PrepareConfig, layout: Layout, first: Sequence[Item]) -> tuple[str, frozenset[str]]:
+    """Language and boilerplate of the first rows, which every row is then refined with."""
+    guess, texts = LanguageGuess(), []
+    cleaner = Cleaner(config.data.clean)
+    for given, item in first:
+        row = layout.row(item, given) if isinstance(item, Raw) else ""
+        if isinstance(row, Row):
+            guess.add(layout.task.prompt_text(row) + layout.task.target(row))
+            if config.data.clean.boilerplate:
+                texts += [cleaner.text(value) for name in layout.cleaned if isinstance(value := row.fields[name], str)]
+    return guess.language, boilerplate.learn(texts)
 
 
 class _Worker:

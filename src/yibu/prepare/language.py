@@ -148,9 +148,13 @@ def simplifications(text: str) -> list[Edit]:
     Raises:
         MissingExtra: opencc is not installed.
     """
-    return [
-        edit for match in _CJK.finditer(text) for edit in _conversions(match[0], match.start(), _simplifier().convert)
-    ]
+    convert = _simplifier().convert
+    converted = convert(text)
+    if converted == text:
+        return []
+    if len(converted) == len(text):
+        return _conversions(text, 0, lambda _: converted)
+    return [edit for run in _CJK.finditer(text) for edit in _conversions(run[0], run.start(), convert)]
 
 
 @cache

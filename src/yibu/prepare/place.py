@@ -174,7 +174,8 @@ def _near_duplicates(gathered: Gathering, clusters: Clusters | None, data: DataS
     """Rows that are left out -> the earlier row that each repeats: nearly the same prompt, the same target."""
     if clusters is None or data.duplicates.near != "drop":
         return {}
-    table, found = gathered.table, {}
+    table = gathered.table
+    found: dict[int, int] = {}
     for place, (other, _) in sorted(clusters.duplicates.items()):
         other = found.get(other, other)
         if gathered.given[place] == gathered.given[other] and table.targets[place] == table.targets[other]:

@@ -7,19 +7,18 @@
 ``refuse``     nothing is changed; the run stops and names rows by id, with counts of kinds (see `refusal`).
 
 Masking and hashing are idempotent: their output is searched again until nothing is found in it, placeholders are never
-looked into, and a second run over the output changes nothing. Surrogates look real, so a second run replaces them again.
+looked into, and a second run over the output changes nothing. Surrogates look real: a second run replaces them again.
 
 An annotation that personal data cuts (``entities``) never keeps a piece of it visible: the edit is widened to the whole
 annotation, and an annotation that is gone from the text is dropped and counted as `LOST_ENTITIES`; one that holds the
 data, or is exactly it, stays, around the new text.
 
-The secret is read from the environment variable that ``secret_env`` names. It is in no settings, artifact, log or error;
+The secret is read from the environment variable that ``secret_env`` names; no settings, artifact, log or error has it.
 `PrivacySettings.secret_fingerprint` tells secrets apart and must go into what an artifact's id is made from.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 import os
@@ -33,8 +32,7 @@ from pydantic import Field, field_validator, model_validator
 from yibu.core.edits import Edit, apply, are_spans, edit_field
 from yibu.core.errors import DataError, InputError
 from yibu.core.recipe import Settings
-from yibu.detectors import ALIASES, Found, expand, find_all
-from yibu.detectors._placeholders import placeholder
+from yibu.detectors import ALIASES, Found, expand, find_all, placeholder
 from yibu.prepare.surrogates import Surrogates, key_of
 
 Mode = Literal["mask", "hash", "surrogate", "refuse"]
@@ -222,7 +220,7 @@ class Privacy:
         What is hidden changes what stands beside it: of two names side by side the second may only now be told.
 
         Returns:
-            all spans, and those of dates of which not even the year can stay, since with its neighbours it is found again.
+            all spans, and those of dates of which not even the year can stay, since beside something it is found again.
         """
         whole: set[Found] = set()
         for _ in range(_MAX_PASSES):
@@ -256,7 +254,6 @@ class Privacy:
             return found[0] + "年" if "年" in value else found[0]
         return placeholder(kind, chinese)
 
-    @functools.lru_cache(maxsize=4096)  # noqa: B019 - a worker has one of these, for as long as it lives
     def _token(self, kind: str, value: str) -> str:
         message = f"hash\0{kind}\0{key_of(value)}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._secret, message, hashlib.sha256)[:6].hex()
@@ -285,22 +282,18 @@ def refusal(rows: Mapping[str, Mapping[str, int]]) -> DataError:
 
 
 def _back(start: int, end: int, edits: list[Edit]) -> tuple[int, int, set[tuple[int, int]]]:
-    """Where a span of the edited text lies in the original, and which edits it touches; empty where it only lies in one."""
-    touched = set()
+    """Where a span of the edited text lies in the original, and which edits it touches; empty where it touches one."""
     growth = 0
-    new_start, new_end = start, end
+    touched = set()
     for edit in edits:
         at = edit.start + growth
         behind = at + len(edit.new)
-        growth += len(edit.new) - (edit.end - edit.start)
-        if behind <= start:
-            new_start, new_end = start - growth, end - growth
-        elif at < end:
-            touched.add((edit.start, edit.end))
-            new_start, new_end = start, start  # what lies in an edit is settled by the edit
-        else:
+        if end <= at:
             break
-    return (0, 0, touched) if touched else (new_start, new_end, touched)
+        if start < behind:
+            touched.add((edit.start, edit.end))
+        growth += len(edit.new) - (edit.end - edit.start)
+    return (0, 0, touched) if touched else (start - growth, end - growth, touched)
 
 
 def _without_cut_entities(fields: dict[str, Any], edits: list[Edit]) -> tuple[dict[str, Any], list[Edit], int]:

@@ -15,6 +15,7 @@ carries all that the passes over the whole table need to know. The steps, in the
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ from yibu.prepare.near import signatures
 from yibu.prepare.privacy import Privacy
 from yibu.prepare.review import Review
 from yibu.prepare.same import exact_key, fold, key
-from yibu.prepare.settings import PrepareConfig
+from yibu.prepare.settings import DataSettings, PrepareConfig
 from yibu.prepare.table import NOTHING
 from yibu.readers import Bad, Raw
 
@@ -121,16 +122,9 @@ class Refiner:
         self._language = language
         self._cleaner = Cleaner(data.clean, boilerplate)
         self._review = None if data.review is None else Review.read(Path(data.review))
-        self._normalise: dict[str, _Normalise] = {}
-        if data.units is not None:
-            from yibu.terms import Units
-
-            self._normalise["units"] = Units(data.units).normalise
-        if data.terms is not None:
-            from yibu.terms import Dictionary
-
-            self._normalise["terms"] = Dictionary.load(data.terms).normalise
+        self._normalise = _normalisers(data)
         self._privacy = None if data.privacy is None else Privacy(data.privacy)
+        self._secret = b"" if data.privacy is None else data.privacy.secret() or b""
 
     def __call__(self, items: Sequence[Item], with_examples: bool = False) -> list[Refined | Refused]:
         """One result for each item, in their order."""
@@ -235,7 +229,7 @@ class Refiner:
         fields, found = self._privacy.fields(before, names, self._person(row))
         self._note("privacy", before, fields, found, names, changes, examples, row)
         # A patient's number is personal data too, wherever it stands.
-        return replace(row, fields=fields, group=None if row.group is None else pseudonym(row.group))
+        return replace(row, fields=fields, group=None if row.group is None else pseudonym(row.group, self._secret))
 
     def _person(self, row: Row) -> str:
         return row.id if row.group is None else row.group
@@ -269,13 +263,47 @@ class Refiner:
         return text if len(text) <= _EXAMPLE_CHARACTERS else text[:_EXAMPLE_CHARACTERS] + "…"
 
 
-def pseudonym(group: str) -> str:
+def as_prepared(data: DataSettings, boilerplate: frozenset[str] = frozenset()) -> Callable[[str], str]:
+    """What makes of a text that is typed what prepare made of the texts of rows, so that a model sees what it knows.
+
+    Args:
+        data: of the data artifact that the model was trained on.
+        boilerplate: lines that were taken out of its rows.
+    """
+    cleaner = Cleaner(data.clean, boilerplate)
+    steps = _normalisers(data)
+    privacy = None if data.privacy is None else Privacy(data.privacy)
+
+    def prepared(text: str) -> str:
+        text = cleaner.text(text)
+        for normalise in steps.values():
+            text = apply(text, normalise(text, ())[0])
+        return text if privacy is None else apply(text, privacy.edits(text)[0])
+
+    return prepared
+
+
+def _normalisers(data: DataSettings) -> dict[str, _Normalise]:
+    """The steps that work by a dictionary: units and terms, in this order."""
+    found: dict[str, _Normalise] = {}
+    if data.units is not None:
+        from yibu.terms import Units
+
+        found["units"] = Units(data.units).normalise
+    if data.terms is not None:
+        from yibu.terms import Dictionary
+
+        found["terms"] = Dictionary.load(data.terms).normalise
+    return found
+
+
+def pseudonym(group: str, secret: bytes = b"") -> str:
     """A name for a group that does not say which patient or account it is to whoever reads the rows.
 
-    Rows of one group keep one name. Whoever knows all possible numbers could try them; what must hold against that is
-    replaced before the rows get here.
+    Rows of one group keep one name. Without a secret, whoever knows all possible numbers could try them.
     """
-    return hashlib.sha256(f"group\0{group}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    told = f"group\0{group}".encode("utf-8", "surrogatepass")
+    return hmac.new(secret, told, hashlib.sha256).hexdigest()[:16]
 
 
 def _normalised(

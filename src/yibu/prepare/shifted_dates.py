@@ -70,8 +70,9 @@ def _chinese(match: re.Match[str], days: int) -> str:
     year, after_year, month, after_month, day, after_day, rest = match.groups()
     new = _moved(int(year or _NO_YEAR), int(month), int(day or _MIDDLE), days)
     text = f"{new.year:04d}{after_year}" if year else ""
-    text += _padded(new.month, month) + after_month
-    return text + (_padded(new.day, day) + after_day if day else "") + rest
+    width = 2 if month.startswith("0") or (day or "").startswith("0") else 1
+    text += f"{new.month:0{width}d}{after_month}"
+    return text + (f"{new.day:0{width}d}{after_day}" if day else "") + rest
 
 
 def _written(match: re.Match[str], days: int) -> str:

@@ -1,11 +1,12 @@
 """Texts as sets of shingles: what near copies and leaks are measured by.
 
 A text is folded (`yibu.prepare.same`), Traditional characters become Simplified, and it is cut into tokens: every
-character of a script that is written without spaces is one (Chinese, kana, Thai), and every run of other signs up to
-the next space. A shingle is five tokens in a row where the first is such a character, else three. Three words of
-English say about as much as five characters of Chinese, so that one threshold allows about the same share of edits in
-both, and texts that mix scripts need no decision about their language. (Longer shingles of words find fewer copies: one
-replaced word in a note of 40 takes 5 of 36 five-word shingles with it, and a pair of such notes is 0.76 alike.)
+character of a script that is written without spaces is one (Chinese, kana, Thai), every letter and digit that stands
+in one run with such characters is one (1490 in 价值1490元), and every other run of signs up to the next space is one. A
+shingle is five tokens in a row where the first is such a character, else three. Three words of English say about as
+much as five characters of Chinese, so that one threshold allows about the same share of edits in both, and texts that
+mix scripts need no decision about their language. (Longer shingles of words find fewer copies: one replaced word in a
+note of 40 takes 5 of 36 five-word shingles with it, and a pair of such notes is 0.76 alike.)
 
 A shingle is a 64-bit number. Two different shingles share one with a chance of 5e-20, so that the Jaccard similarity of
 two sets of numbers is the exact one. All arithmetic is that of unsigned integers: the same numbers on every machine.
@@ -101,7 +102,7 @@ def shingles(texts: Sequence[str], *, folded: bool = False) -> Shingles:
     """
     np = numpy()
     whole, codes_C = _codes(texts if folded else [fold(text) for text in texts])
-    class_C = _classes()[np.minimum(codes_C, _TABLE_END - 1)]
+    class_C = _spelled_out(_classes()[np.minimum(codes_C, _TABLE_END - 1)])
     before_C = np.empty_like(class_C)
     before_C[:1] = _SEPARATOR
     before_C[1:] = class_C[:-1]
@@ -154,6 +155,25 @@ def _codes(texts: Sequence[str]) -> tuple[list[str], Codes]:
     if (simple_C == codes_C).all():
         return texts, codes_C
     return simple_C.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass").split("\n")[:-1], simple_C
+
+
+def _spelled_out(class_C: Classes) -> Classes:
+    """The same, with the letters and digits of runs that touch a sign as signs of their own (1490 in 价值1490元)."""
+    np = numpy()
+    is_sign_C = class_C == _SIGN
+    if not is_sign_C.any():
+        return class_C
+    is_letter_C = np.zeros(len(class_C) + 2, bool)
+    is_letter_C[1:-1] = class_C == _LETTER
+    steps = np.diff(is_letter_C.view(np.int8))
+    starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)  # of runs of letters
+    # Each text ends with a separator, so that none of the neighbours asked for is in another text.
+    touches = is_sign_C[ends] | (is_sign_C[starts - 1] & (starts > 0))
+    inside_C = np.zeros(len(class_C) + 1, np.int8)
+    inside_C[starts[touches]] = 1
+    inside_C[ends[touches]] -= 1
+    spelled_C: Classes = np.where(np.cumsum(inside_C[:-1]) > 0, np.uint8(_SIGN), class_C)
+    return spelled_C
 
 
 def _token_hashes(codes_C: Codes, class_C: Classes, starts_T: npt.NDArray[np.intp]) -> Hashes:

@@ -28,6 +28,7 @@ from yibu.prepare.gather import LAYOUT_SAMPLE, Gathering, dropped_line, open_ite
 from yibu.prepare.layout import Layout
 from yibu.prepare.leaks import Drop, Others, drop_beyond_limit, drop_leaks, targets_in_train
 from yibu.prepare.place import Placed
+from yibu.prepare.privacy import refusal
 from yibu.prepare.rejects import Rejects
 from yibu.prepare.settings import PrepareConfig
 from yibu.prepare.summary import (
@@ -78,7 +79,8 @@ def prepare(config: PrepareConfig, work: Work) -> None:
 
     Raises:
         RecipeError: a column or a shape that does not exist; names that do not cover the labels.
-        DataError: no rows, too many rejected, one class only, too few rows, a label that train or test lacks.
+        DataError: no rows, too many rejected, one class only, too few rows, a label that train or test lacks; personal
+            data that the recipe refuses.
     """
     with work.file("dropped.jsonl").open("w", encoding="utf-8") as dropped:
         gathered, rejects = _gather(config, work, dropped)
@@ -126,8 +128,10 @@ def _gather(config: PrepareConfig, work: Work, dropped: IO[str]) -> tuple[Gather
     if gathered is None or rejects.total > config.data.reject_share * num_read:
         shutil.copyfile(rejects.path, list_outside)
         raise rejects.error(num_read, config.data.reject_share, list_outside)
+    if gathered.refused:
+        raise refusal(gathered.refused)
     if gathered.review is not None:
-        gathered.review.check_labels(gathered.classes.texts)
+        gathered.review.check_labels(gathered.own_labels)
         gathered.review.finish(gathered.reviewed)
         _logger.info("people decided about %d rows: %s", len(gathered.reviewed), gathered.review.counts)
     return gathered, rejects

@@ -88,8 +88,11 @@ def what_was_done(data: DataSettings, tally: Tally) -> dict[str, Any]:
         }
     if data.privacy is not None:
         found, rows = tally.what.get("privacy", Counter()), tally.kinds.get("privacy", Counter())
+        modes = data.privacy.modes()
         result["privacy"] = {
-            kind: {"found": n, "rows": rows[kind], "mode": data.privacy.mode_of(kind)} for kind, n in found.most_common()
+            kind: {"found": n, "rows": rows[kind], "mode": modes[kind]}
+            for kind, n in found.most_common()
+            if kind in modes
         }
     return result
 

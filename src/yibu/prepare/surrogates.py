@@ -1,8 +1,8 @@
 """Invented values in place of personal data: the same each time for the same value, and nobody's.
 
-Every choice is drawn from HMAC-SHA-256 over the secret, the kind, the person and the value, so that rows and fields agree
+Every choice is drawn from HMAC-SHA-256 over secret, kind, person and value, so that rows and fields agree
 without any table being kept, in every worker, on every machine that has the secret; without it nothing can be undone or
-guessed. Values keep their form (spaces, dashes, length) and their check digits, and lie in ranges that are not given out:
+guessed. Values keep their form (spaces, dashes, length) and check digits, and lie in ranges that are not given out:
 
 ============== =====================================================================================================
 id_card        region 290000, which GB/T 2260 does not assign; birth date shifted, sex kept
@@ -31,7 +31,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
-from yibu.detectors import credit_code, id_card, vehicle
+from yibu.detectors import credit_code, id_card, is_given_name, vehicle
 from yibu.prepare.shifted_dates import shifted
 
 _SURNAMES_ZH = "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦许何吕施张孔曹严金魏陶姜谢邹苏潘葛范彭鲁韦马方袁柳史唐薛雷贺汤罗郝"
@@ -267,7 +267,7 @@ class Surrogates:
         if len(word) == 1:
             return Draw(self._secret, "initial", person, word.lower()).pick("ABCDEFGHIJKLMNOPRSTVW")
         draw = Draw(self._secret, "latin", person, key_of(word))
-        pool = _GIVEN_EN if _is_given(word) else _SURNAMES_EN
+        pool = _GIVEN_EN if is_given_name(word) else _SURNAMES_EN
         new = draw.pick(pool)
         if new.casefold() == word.casefold():
             new = pool[(pool.index(new) + 1) % len(pool)]
@@ -284,6 +284,8 @@ class Surrogates:
 
     def _id_card(self, value: str, person: str, draw: Draw) -> str:
         digits = re.sub(r"[^0-9Xx]", "", value)
+        if len(digits) not in (15, 18):
+            return refill(value, draw)
         if len(digits) == 15:
             born = shifted("19" + digits[6:12], self.days(person)) or "19700101"
             return into(value, "290000" + born[2:] + draw.digits(2) + _same_parity(digits[14], draw))
@@ -308,11 +310,15 @@ class Surrogates:
 
     def _bank_card(self, value: str, person: str, draw: Draw) -> str:
         count = len(re.sub(r"\D", "", value))
+        if count < 12:
+            return refill(value, draw)
         body = "9999" + draw.digits(count - 5)
         total = sum(sum(divmod(int(digit) * (2 - place % 2), 10)) for place, digit in enumerate(reversed(body)))
         return into(value, body + str(-total % 10))
 
     def _credit_code(self, value: str, person: str, draw: Draw) -> str:
+        if len(value) != 18:
+            return refill(value, draw)
         unit = "".join(draw.pick(credit_code.ALPHABET) for _ in range(8))
         total = sum(int(sign, 36) * weight for sign, weight in zip(unit, (3, 7, 9, 10, 5, 8, 4, 2), strict=True))
         check = "0X987654321"[total % 11]  # GB 11714, the check character of the organisation code inside
@@ -320,6 +326,8 @@ class Surrogates:
         return body + credit_code.check_character(body)
 
     def _ssn(self, value: str, person: str, draw: Draw) -> str:
+        if len(re.sub(r"\D", "", value)) != 9:
+            return refill(value, draw)
         return into(value, f"9{draw.digits(2)}{1 + draw.below(49):02d}{1 + draw.below(9998):04d}")
 
     def _account(self, value: str, person: str, draw: Draw) -> str:
@@ -389,9 +397,3 @@ def _same_parity(digit: str, draw: Draw) -> str:
     """A digit that is odd where the other is: in an identity number it says the sex."""
     odd = digit.isdigit() and int(digit) % 2
     return draw.pick("13579" if odd else "02468")
-
-
-def _is_given(word: str) -> bool:
-    from yibu.detectors._lists import fold, words
-
-    return fold(word) in words("given_names")

@@ -88,7 +88,9 @@ _ZH_SKIPPED = _set("非常 不仅 不过 不但 不断 无论 不管 否则 左�
 _ZH_WORDS = (
     # polarity and degree, longest first where one holds another
     "阳性|阴性|正常|异常|升高|降低|增高|减低|增加|减少|增大|缩小|上升|下降|良性|恶性|急性|慢性|轻度|中度|重度|轻微|严重|加重|减轻|好转|恶化|"
-    "偏高|偏低|高于|低于|大于|小于|多于|少于|超过|以上|以下|之前|之后|"
+    "偏高|偏低|高于|低于|大于|小于|多于|少于|超过|"
+    # only after a number, else it is "the following"; and not its opposite, which also begins a sentence (以上属实)
+    f"以下(?<=[0-9{_DIGITS}{_MEASURES}]以下)|以内|"
     # sides and places
     "左|右|双侧|双眼|双肺|单侧|上(?=[肢叶腹段腔颌睑壁])|下(?=[肢叶腹段腔颌睑壁])|前(?=[壁列叶])|后(?=[壁叶])|内侧|外侧|近端|远端|"
     # persons, parties, money, guilt
@@ -111,6 +113,7 @@ _ZH_NUMBER = re.compile(
 _MEASURE = re.compile(f"(?<=[0-9])[{_MEASURES}]")
 
 _NEAR = 3  # tokens on either side by which the place of a value is told, twice as many characters of Chinese
+_SPAN = 80  # characters that hold so many tokens
 _TOKEN = re.compile(f"[{_CJK}]|[^\\s{_CJK}]+")
 
 
@@ -142,8 +145,8 @@ def value_key(text: str) -> int:
 def same_values(one: str, other: str, words: Sequence[str] = ()) -> bool:
     """Whether two near copies hold the same values at the same places.
 
-    Equal values in equal order are the same. In another order they are the same where sentences moved and each value
-    kept the words before it or after it, and not where two values changed places (left 3 mm, right 5 mm).
+    Equal values in equal order are the same. In another order they are the same where sentences moved, and not where
+    two values changed places (left 3 mm, right 5 mm).
 
     Args:
         one: as in `values`.
@@ -162,16 +165,18 @@ def same_values(one: str, other: str, words: Sequence[str] = ()) -> bool:
     return _are_in_place(one, found, other, others)
 
 
-def held_values(item: str, row: str) -> bool:
-    """Whether a text holds every value of an item that may be a part of it, as often.
+def held_values(item: str, part: str) -> bool:
+    """Whether the part of a text that is most like an item holds every value of it, as often and at the same places.
 
     Args:
         item: as in `values`.
-        row: likewise.
+        part: likewise; it may hold further values.
     """
     # A masked name at the very start (某及其亲属) takes whatever stands before it as its surname.
-    wanted = Counter(value for start, _, value in values(item) if start > 0 or value[0] != "某")
-    return wanted <= Counter(value for *_, value in values(row))
+    found = [one for one in values(item) if one[0] > 0 or one[2][0] != "某"]
+    others = values(part)
+    wanted = Counter(value for *_, value in found)
+    return wanted <= Counter(value for *_, value in others) and _are_in_place(item, found, part, others)
 
 
 def _of_words(text: str) -> list[Found]:
@@ -230,36 +235,39 @@ def _any_of(words: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _are_in_place(one: str, found: list[Found], other: str, others: list[Found]) -> bool:
-    """Whether each value of one text stands in the other after the same words, before the same, or between the same.
+    """Whether no value of one text has taken the place of another in the other text.
 
-    Surroundings in which a text has two different values (of a table, say) tell nothing.
+    A value has, where the same words stand around another value there, and around this one nowhere. Of a sentence that
+    was moved the words on one side at least stay the same.
     """
-    values_in: list[dict[Surrounding, set[str]]] = [{}, {}]
-    for known, text, those in zip(values_in, (one, other), (found, others), strict=True):
+    here: dict[Surrounding, set[str]] = {}
+    there: dict[Surrounding, set[str]] = {}
+    for known, text, those in ((here, one, found), (there, other, others)):
         for value, surroundings in _surroundings(text, those):
             for surrounding in surroundings:
                 known.setdefault(surrounding, set()).add(value)
-    return all(
-        any(values_in[0][surrounding] == values_in[1].get(surrounding) == {value} for surrounding in surroundings)
-        for value, surroundings in _surroundings(one, found)
-    )
+    for value, surroundings in _surroundings(one, found):
+        shared = [surrounding for surrounding in surroundings if surrounding in there]
+        is_taken = any(value not in there[surrounding] for surrounding in shared)
+        if is_taken and not any(here[surrounding] == there[surrounding] == {value} for surrounding in shared):
+            return False
+    return True
 
 
 def _surroundings(text: str, found: list[Found]) -> Iterator[tuple[str, list[Surrounding]]]:
+    """Of each value the words before it, after it, and on both sides; few and twice as many."""
     for start, end, value in found:
-        before = _TOKEN.findall(text[max(0, start - 60) : start])
-        after = _TOKEN.findall(text[end : end + 60])
+        before = _TOKEN.findall(text[max(0, start - _SPAN) : start])
+        after = _TOKEN.findall(text[end : end + _SPAN])
         times_before = 2 if before and _is_ideograph(before[-1]) else 1
         times_after = 2 if after and _is_ideograph(after[0]) else 1
-        far, close = _NEAR, _NEAR - 1
-        yield (
-            value,
-            [
-                (*before[-far * times_before :], ""),
-                ("", *after[: far * times_after]),
-                (*before[-close * times_before :], "", *after[: close * times_after]),
-            ],
-        )
+        both = (*before[-(_NEAR - 1) * times_before :], "", *after[: (_NEAR - 1) * times_after])
+        sides = [both]
+        for near in (_NEAR, 2 * _NEAR):
+            sides.append((*before[-near * times_before :], ""))
+            sides.append(("", *after[: near * times_after]))
+        # The beginning and the end of a text are no words.
+        yield value, [side for side in sides if len(side) > 1]
 
 
 def _is_ideograph(sign: str) -> bool:

@@ -6,12 +6,14 @@ pyahocorasick would take the longest before borders are known, and with it lose 
 
 Borders are those of the script. A Chinese term may stand beside anything (高血压3级, 糖尿病A型). A Latin letter or
 digit at the edge of a term must not stand beside another one: MI is not in MILD, B12 not in AB123, CA not in CA125,
-but T2DM is in T2DM患者. White space and ``\\b`` play no part.
+but T2DM is in T2DM患者, and CKD in CKD3期, where the number belongs to the word behind it. White space and ``\\b``
+play no part.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
@@ -26,10 +28,16 @@ from yibu.core.errors import MissingExtra, RecipeError, nearest
 from yibu.core.recipe import Settings
 from yibu.terms import icd10cm, tables
 from yibu.terms.entries import Entry, build
-from yibu.terms.fold import Folded, fold, is_word, key
+from yibu.terms.fold import Folded, fold, is_numeral, is_word, key
 from yibu.terms.ordinary import ORDINARY
 from yibu.terms.replace import edits_of, inside_spans, is_definition
 from yibu.terms.table_files import content
+
+# A number that belongs to what follows it: 3级, 10余年, 2次, 1~2个月, 50%; stages (CKD3a期); doses (ASA100mg).
+_COUNTED = re.compile(
+    r"[0-9]+(?:[.~～-][0-9]+)?(?:[余多几]?[级期年月天日次型度周岁个例分类%]|[a-d][期级型]|(?:m?g|mcg|[μu]g|ml|iu)(?![a-z0-9]))",
+    re.IGNORECASE,
+)
 
 
 class TermsSettings(Settings):
@@ -47,7 +55,7 @@ class TermsSettings(Settings):
     )
     min_length: int = Field(default=2, ge=1, description="shorter variants are not looked for, in characters")
     digits_are_borders: bool = Field(
-        default=False, description="a Latin term may stand beside a digit (COPD3级; but then CA in CA125, too)"
+        default=False, description="a Latin term may stand beside any digit (COPD3; but then CA in CA125, too)"
     )
     keep: list[str] = Field(default=[], description="words that hold a term and are none, e.g. [高血压科]; left alone")
     clashes: Literal["refuse", "skip"] = Field(
@@ -136,7 +144,7 @@ class Dictionary:
         if self._automaton is None:
             self._build()
         folded = fold(text, self.settings.case != "exact")
-        return self._longest(text, folded, self._standing(folded.text))
+        return self._longest(text, folded, self._standing(text, folded))
 
     def edits(self, text: str, spans: Sequence[tuple[int, int]] = ()) -> list[Edit]:
         """What makes every term of a text its preferred term; see `yibu.terms.replace` for what stays.
@@ -178,17 +186,23 @@ class Dictionary:
     def _key(self, term: str) -> str:
         return key(term, self.settings.case != "exact")
 
-    def _standing(self, text: str) -> list[tuple[int, int, _Term]]:
+    def _standing(self, original: str, folded: Folded) -> list[tuple[int, int, _Term]]:
         """Start, minus end, term: all that stand within their borders in a folded text; leftmost and longest first."""
         found: list[tuple[int, int, _Term]] = []
+        text, places = folded.text, folded.places
         terms, size = self._terms, len(text)
+
+        def numeral(place: int) -> bool:
+            """CKDⅢ期: the letters that Ⅲ is folded to are no part of the word CKD."""
+            return places is not None and is_numeral(original[places[place]])
+
         for last, number in self._automaton.iter(text):
             term = terms[number]
             end = last + 1
             start = end - term.size
-            if term.starts_word and start and self._goes_on(text, start - 1, start):
+            if term.starts_word and start and self._goes_on(text, start - 1, start) and not numeral(start - 1):
                 continue
-            if term.ends_word and end < size and self._goes_on(text, end, last):
+            if term.ends_word and end < size and self._goes_on(text, end, last) and not numeral(end):
                 continue
             found.append((start, -end, term))
         if len(found) > 1:
@@ -213,6 +227,8 @@ class Dictionary:
         """Whether the character outside of a term's edge belongs to the same word or number."""
         beyond, own = text[outside], text[edge]
         if is_word(beyond):
+            if outside > edge and beyond.isdigit() and not own.isdigit() and _COUNTED.match(text, outside):
+                return False
             return not self.settings.digits_are_borders or beyond.isdigit() == own.isdigit()
         # B12 is not in B12.5; but 1.2型糖尿病 is the first item of a list, so that a point before a term parts.
         return outside > edge and beyond == "." and own.isdigit() and text[outside + 1 : outside + 2].isdigit()
@@ -228,7 +244,11 @@ class Dictionary:
             variant = None if match.variant == preferred else match.variant
             if variant is not None and (number in defined or not match.entry.interchangeable):
                 continue
-            edits = edits_of(text, match.start, match.end, preferred, variant)
+            # What is annotated right beside the term is another mention, and not a part of this one.
+            alone = {end for _, end in spans if end == match.start} | {
+                start for start, _ in spans if start == match.end
+            }
+            edits = edits_of(text, match.start, match.end, preferred, variant, alone)
             result += inside_spans(text, edits, spans) if spans else edits
         return result
 

@@ -89,6 +89,11 @@ def is_word(character: str) -> bool:
     return character.isalpha() or 0x0300 <= code < 0x0370
 
 
+def is_numeral(character: str) -> bool:
+    """Whether a character is a Roman numeral of its own (Ⅲ), which folding spells out."""
+    return character in _LONGER
+
+
 def _even(text: str) -> tuple[str, list[int]]:
     """Runs of white space as one space, numerals spelled out."""
     pieces: list[str] = []

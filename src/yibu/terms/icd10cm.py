@@ -5,8 +5,8 @@ category, which covers both. An inclusion term that is listed under several code
 is left out; a title that is also an inclusion term elsewhere is the title. The release of April 2026 (package 1.5.0)
 gives 97,449 titles with 12,486 of its 12,569 inclusion terms.
 
-Terms under a title for the rest ("Other microdeletions": Smith-Magenis syndrome; "Stroke, unspecified") are kinds of the
-title and not other names for it. They lead to its code, but neither is written for the other
+Terms under a title for the rest ("Other microdeletions": Smith-Magenis syndrome) are kinds of the title and not other
+names for it. They lead to its code, but neither is written for the other
 (`Concept.interchangeable`; 7,746 terms are). Single words under injuries (axis, atlas) mean a fractured vertebra only
 where they stand in the list, and are left out.
 

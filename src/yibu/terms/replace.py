@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from yibu.core.edits import Edit
@@ -47,7 +47,9 @@ def is_definition(text: str, first_end: int, second_start: int, second_end: int)
     return not _BRACKETS.search(gap) or _CLOSING.match(text, second_end) is not None
 
 
-def edits_of(text: str, start: int, end: int, preferred: str, variant: str | None) -> list[Edit]:
+def edits_of(
+    text: str, start: int, end: int, preferred: str, variant: str | None, alone: Collection[int] = ()
+) -> list[Edit]:
     """The edits that put a preferred term in the place of ``text[start:end]``; none where nothing is to be done.
 
     Args:
@@ -55,12 +57,14 @@ def edits_of(text: str, start: int, end: int, preferred: str, variant: str | Non
         start, end: of the term that was found.
         preferred: what to write.
         variant: the dictionary's spelling of what was found; None where it is the preferred term.
+        alone: borders (start, end) beyond which nothing counts as a part of the term.
     """
     seen = text[start:end]
     if variant is None:
         new = _respelled(seen, preferred)
         return [] if new == seen else [Edit(start, end, new)]
     left, right = _already_there(text, start, end, preferred)
+    left, right = (0 if start in alone else left), (0 if end in alone else right)
     new = preferred[left : len(preferred) - right]
     if not left:
         new = _with_capital(seen, new, variant)

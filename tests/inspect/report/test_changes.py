@@ -6,11 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sample_data import chinese
-from yibu.inspect.report.changes import CONTEXT, Piece, compared, examples, private, shortened, steps, terms, visible
+from yibu.inspect.report.changes import (
+    CONTEXT,
+    MOST_CHANGES,
+    Piece,
+    compared,
+    examples,
+    private,
+    shortened,
+    steps,
+    terms,
+    visible,
+)
 from yibu.inspect.report.text import Text
 
 EN = Text("en")
-SHORT = st.text(alphabet="ab 高血压3.5,", max_size=60)
+SHORT = st.text(alphabet="ab 高血压3.5,", max_size=8)  # too short for more changes than are shown
 
 
 @given(SHORT, SHORT)
@@ -49,6 +60,20 @@ def test_long_unchanged_text_is_cut_down_to_what_stands_beside_a_change() -> Non
     assert len(old[1].text) == len(old[3].text) == CONTEXT
     inner = shortened([Piece("changed", "a"), Piece("same", long), Piece("changed", "b")])
     assert [piece.kind for piece in inner] == ["changed", "same", "gap", "same", "changed"]
+
+
+def test_of_many_changes_the_first_are_shown() -> None:
+    before = "".join(f"finding {n}  is {n * n};" for n in range(40))
+    old, new = compared(before, before.replace("  ", " "))
+    assert [piece.kind for piece in old].count("changed") == MOST_CHANGES
+    assert old[-1] == new[-1] == Piece("gap", "…")
+
+
+def test_where_a_text_was_cut_is_no_change() -> None:
+    old, new = compared("ab  cdef…", "ab cdefgh…", is_cut=True)
+    assert [piece.text for piece in old if piece.kind == "changed"] == ["␣"]
+    assert [piece for piece in new if piece.kind == "changed"] == []
+    assert new[-1] == Piece("gap", "…")
 
 
 def test_an_example_without_the_text_before_shows_the_text_after_only() -> None:

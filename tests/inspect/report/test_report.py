@@ -104,6 +104,19 @@ def test_boilerplate_is_counted_only_where_the_rows_hold_personal_data() -> None
     assert line in render(replace(data, summary={**data.summary, "privacy": {}}), "zh")
 
 
+def test_copies_are_counted_apart_from_what_was_kept() -> None:
+    page = _page(chinese())
+    assert page.root.by_class("sentence")[0].text.startswith("3,381 of 4,022 rows are kept")
+    assert page.root.by_class("about")[0].text.startswith("Augmentation added 734 more rows to train.")
+    assert list(_rows(page, "copies"))[-1] == [
+        "rewritten by a model", "96", "24", "a number changed (13), an entity was lost (9), my own (2)"
+    ]  # fmt: skip
+    assert list(_rows(page, "robust")) == [
+        ["homophones, 5% of the characters", "336"], ["homophones, 10% of the characters", "336"],
+        ["adversarial (greedy)", "120"],
+    ]  # fmt: skip
+
+
 def test_review_says_what_to_do() -> None:
     page = _page(chinese())
     columns = [item.all("dt")[0].text for item in page.root.by_class("columns")[0].all("div")]

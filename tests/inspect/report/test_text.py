@@ -20,9 +20,11 @@ FILES += sorted(Path(pages.__file__).parent.glob("*.[pj]*"))
 SOURCE = "".join(path.read_text(encoding="utf-8") for path in FILES if path.stem not in ("text", "card_text"))
 BOTH = {**TEXTS, **CARD}
 # Names that a summary may hold: plugs and other stages decide, so they stand in no source of this package.
-FAMILIES = ("step.", "reason.", "flag.", "kind.", "change.", "private.kind.", "mode.", "augmented.", "skipped.", "task.",
-            "language.", "near.mode.", "suspects.model.", "problem.", "stage.", "split.",
-            "unit.")  # fmt: skip
+FAMILIES = (
+    "step.", "reason.", "flag.", "kind.", "change.", "private.kind.", "mode.", "augmented.", "refused.", "skipped.",
+    "task.",
+    "language.", "near.mode.", "suspects.model.", "problem.", "stage.", "split.", "unit.",
+)  # fmt: skip
 
 
 def _placeholders(text: str) -> set[str]:

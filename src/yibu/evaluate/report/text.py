@@ -211,7 +211,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     # trust in probabilities
     "trust.title": ("How far the probabilities can be trusted", "概率的可信程度"),
     "trust.intro": (
-        "A probability can be trusted if of the answers given with 80 % four in five are right.",
+        "A probability can be trusted if of the answers given with 80% four in five are right.",
         "若以 80% 的概率给出的回答中确有五分之四正确，概率才可信。",
     ),
     "trust.remedy": (
@@ -242,8 +242,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "trust.brier": ("Brier score", "Brier 分数"),
     "trust.nll": ("Nats", "对数损失"),
     "trust.note": (
-        "Less is better everywhere. By class: mean over the classes of the error of “is it this class?”, which sees wrong "
-        "class shares where the first column may not. Of rare answers: among the answers that are not the most "
+        "Less is better everywhere. By class: mean over the classes of the error of “is it this class?”, which sees "
+        "wrong class shares where the first column may not. Of rare answers: among the answers that are not the most "
         "frequent class. The constant base rate is calibrated and knows nothing: what is not below its Brier score has "
         "no use.",
         "各列均越小越好。逐类：各类别“是否属于该类”误差的平均，能发现第一列可能看不出的份额偏差。少见回答：非最常见类别的"
@@ -258,7 +258,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form.raw": ("as it came", "原始"),
     "form.prior": ("prior moved", "先验校正"),
     "form.corrected": ("corrected", "校正后"),
-    "system.base_rate": ("constant base rate", "恒定基准率"),
+    "system.base_rate": ("Constant base rate", "恒定基准率"),
     "plot.step": ("step", "步"),
     "plot.raw": ("training, each step", "训练（每步）"),
     "plot.smooth": ("training, smoothed", "训练（平滑）"),

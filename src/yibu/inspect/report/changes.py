@@ -17,8 +17,9 @@ MOST_COMPARED = 1500  # characters of a text that are compared; the comparison t
 MOST_TERMS = 16
 MOST_KINDS = 8
 CONTEXT = 44  # characters shown on both sides of a change
+MOST_CHANGES = 6  # of one example; a row with hundreds of double spaces is not more telling
 
-_SEEN = {"\n": "↵", "\t": "⇥", " ": "␣"}
+_SEEN = {"\n": "↵", "\r": "␍", "\t": "⇥", " ": "␣"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def examples(data: DataFigures, t: Text) -> list[Example]:
     for item in data.examples:
         before, after = str(item.get("before") or ""), str(item.get("after") or "")
         if before:
-            old, new = compared(before[:MOST_COMPARED], after[:MOST_COMPARED])
+            is_cut = any(len(text) > MOST_COMPARED or text.endswith("…") for text in (before, after))
+            old, new = compared(before[:MOST_COMPARED], after[:MOST_COMPARED], is_cut)
         else:
             old, new = [], shortened([Piece("same", after[:MOST_COMPARED])])
         step = t.known("change", str(item.get("step", "")))
@@ -54,12 +56,24 @@ def examples(data: DataFigures, t: Text) -> list[Example]:
     return shown
 
 
-def compared(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts in pieces, those that differ marked; long stretches that do not are left out."""
+def compared(before: str, after: str, is_cut: bool = False) -> tuple[list[Piece], list[Piece]]:
+    """Both texts in pieces, those that differ marked; long stretches that do not are left out.
+
+    Args:
+        before, after: the texts.
+        is_cut: both were cut at some length, so that a difference at the very end is none of the row.
+    """
     old: list[Piece] = []
     new: list[Piece] = []
-    for tag, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    codes = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    num_changes = 0
+    for place, (tag, a, b, c, d) in enumerate(codes):
         kind = "same" if tag == "equal" else "changed"
+        num_changes += kind == "changed"
+        if num_changes > MOST_CHANGES or (is_cut and kind == "changed" and place >= len(codes) - 2):
+            old.append(Piece("gap", "…"))
+            new.append(Piece("gap", "…"))
+            break
         if a < b:
             old.append(Piece(kind, before[a:b] if kind == "same" else visible(before[a:b])))
         if c < d:

@@ -11,7 +11,7 @@ from yibu.inspect.coverage import say
 from yibu.inspect.report.balance import MOST_IN_HEAT, HeatRow, heat
 from yibu.inspect.report.plots import Bar, bars
 from yibu.inspect.report.shapes import DataFigures
-from yibu.pages.figures import count
+from yibu.pages.figures import count, percent
 from yibu.pages.layout import Plot
 from yibu.pages.text import Text
 
@@ -100,24 +100,50 @@ def _terms(found: Mapping[str, Any] | None, t: Text) -> tuple[str, list[TermGrou
 
 @dataclass(frozen=True)
 class Augmented:
-    """Rows added to train by kind: plot, and (kind, rows, refused)."""
+    """Rows added to train by kind: plot, and (kind, rows, refused, why); versions of rows to try the model on."""
 
     plot: Plot | None
-    rows: list[tuple[str, str, str]]
+    rows: list[tuple[str, str, str, str]]
+    robust: list[tuple[str, str]]
 
 
 def augmented(data: DataFigures, t: Text) -> Augmented | None:
     """What augmentation added and what it refused; None where it was not asked for."""
-    found: Mapping[str, Mapping[str, int]] = data.summary.get("augmented") or {}
-    if not found:
+    found: Mapping[str, Mapping[str, Any]] = data.summary.get("augmented") or {}
+    robust = _robust(data.summary.get("robustness") or {}, t)
+    if not found and not robust:
         return None
     order = sorted(found, key=lambda kind: (-found[kind].get("rows", 0), kind))
     rows = [
-        (t.known("augmented", kind), count(found[kind].get("rows", 0)), count(found[kind].get("refused", 0)))
+        (
+            t.known("augmented", kind),
+            count(found[kind].get("rows", 0)),
+            count(found[kind].get("refused", 0)),
+            _why(found[kind].get("reasons") or {}, t),
+        )
         for kind in order
     ]
     items = [
         Bar(name, found[kind].get("rows", 0), t("coverage.line", rows=made, refused=refused))
-        for kind, (name, made, refused) in zip(order, rows, strict=True)
+        for kind, (name, made, refused, _) in zip(order, rows, strict=True)
     ]
-    return Augmented(bars(items, t("plot.augmented")), rows)
+    return Augmented(bars(items, t("plot.augmented")), rows, robust)
+
+
+def _why(reasons: Mapping[str, int], t: Text) -> str:
+    order = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
+    return t.some([t("kind.times", kind=t.known("refused", name), n=count(reasons[name])) for name in order])
+
+
+def _robust(found: Mapping[str, Any], t: Text) -> list[tuple[str, str]]:
+    """(what was done, rows) for each kind and rate of noise, and for each attack."""
+    rows = [
+        (t("robust.rate", kind=t.known("augmented", kind), rate=percent(float(rate), 0)), count(n))
+        for kind, rates in (found.get("noise") or {}).items()
+        for rate, n in rates.items()
+    ]
+    rows += [
+        (t("robust.attack", kind=kind.replace("_", " ")), count(figures.get("rows") or 0))
+        for kind, figures in (found.get("attack") or {}).items()
+    ]
+    return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from yibu.core.record import SPLITS
 from yibu.inspect.report.plots import Bar, bars
 from yibu.inspect.report.shapes import DataFigures
 from yibu.pages.figures import count, number, percent
@@ -104,10 +105,15 @@ def repeats(data: DataFigures, t: Text) -> Repeats | None:
     if summary.get("target_in_train") is not None:
         facts.append((t("repeats.known"), count(summary["target_in_train"])))
     table = [
-        _contamination(str(name), int(found.get("items") or 0), int(found.get("hits") or 0))
+        _contamination(benchmark(str(name), t), int(found.get("items") or 0), int(found.get("hits") or 0))
         for name, found in (summary.get("contamination") or {}).items()
     ]
     return Repeats(facts, table, _shares(data, t)) if facts or table else None
+
+
+def benchmark(name: str, t: Text) -> str:
+    """A file that train must not hold: its name, or that of the split."""
+    return t.known("split", name) if name in SPLITS else name
 
 
 def _contamination(name: str, items: int, hits: int) -> Contamination:

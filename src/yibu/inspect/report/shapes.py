@@ -81,8 +81,15 @@ class DataFigures:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Kept rows by split."""
-        return {split: int(n) for split, n in self.summary.get("splits", {}).items()}
+        """Kept rows by split, without those that augmentation added to train."""
+        sizes = {split: int(n) for split, n in self.summary.get("splits", {}).items()}
+        return {**sizes, "train": sizes["train"] - self.num_added} if "train" in sizes else sizes
+
+    @property
+    def num_added(self) -> int:
+        """Train rows that augmentation added."""
+        found: Table = self.summary.get("augmented") or {}
+        return sum(int(kind.get("rows", 0)) for kind in found.values())
 
     @property
     def num_kept(self) -> int:

@@ -114,7 +114,10 @@ def _verdict(data: DataFigures, found: list[Caution], t: Text) -> Verdict:
         tone = "bad"
     else:
         tone = "mixed" if serious else "good"
-    return Verdict(tone, sentence, t("verdict.look", n=count(serious)) if serious else t("verdict.good"))
+    about = [t("verdict.look", n=count(serious)) if serious else t("verdict.good")]
+    if data.num_added:
+        about.insert(0, t("verdict.added", n=count(data.num_added)))
+    return Verdict(tone, sentence, t("sentences").join(about))
 
 
 def _tiles(data: DataFigures, t: Text) -> list[Tile]:
@@ -158,6 +161,8 @@ def caution_text(caution: Caution, t: Text) -> str:
             shown[key] = f"{100 * (number(value) or 0.0):.1f}"
         elif key == "ratio":
             shown[key] = f"{value:.0f}"
+        elif key == "name":
+            shown[key] = flow.benchmark(str(value), t)
         elif key == "flag":
             shown[key] = t.known("flag", value)
         else:
