@@ -14,7 +14,7 @@ help:
 	@echo "make demo    tune and measure a small model on real medical terms, from nothing"
 	@echo "make test    all tests"
 	@echo "make check   ruff, mypy, import-linter"
-	@echo "make bench   speed and memory beside TRL; kill -9 and resume"
+	@echo "make bench   speed and memory beside others; kill -9 and resume; what data preparation finds"
 	@echo "make clean   remove caches and $(VENV); results in .yibu stay"
 
 demo: $(VENV)/.demo
@@ -33,6 +33,8 @@ check: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/train_speed.py
 	$(BIN)/python benchmarks/kill_resume.py
+	for name in duplicates contamination folds terms terms_blind label_errors privacy augmentation data_speed; do \
+		$(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # A stamp is as old as the pyproject.toml that it was installed from.
 $(VENV)/.python:

@@ -10,7 +10,7 @@ import pytest
 
 from augment.artifacts import consultations, data, lines_of, rows_of
 from yibu.augment import AugmentSettings, augment, version_of
-from yibu.core.errors import DataError, RecipeError
+from yibu.core.errors import DataError, InputError, RecipeError
 from yibu.core.recipe import json_schema, parse
 from yibu.core.record import Row
 from yibu.core.store import Artifact, Store
@@ -244,6 +244,12 @@ def test_attacks_make_a_test_set_and_train_rows_if_asked(store: Store) -> None:
     assert all(row.label == originals[row.id.rpartition("~")[0]].label for row in extra)
 
 
+def test_an_attack_that_is_not_installed_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YIBU_TEXTATTACK_PYTHON", "/no/such/python")
+    with pytest.raises(InputError, match="YIBU_TEXTATTACK_PYTHON"):
+        run(store, data(store, consultations()), attack={"kind": "textattack"}, **QUIET)
+
+
 def test_an_attack_needs_classes(store: Store) -> None:
     rows = [
         Row(f"r{i}", {"text": f"贷款问题{i}", "label": "a"}, label="a", split="train" if i else "test")
@@ -262,7 +268,7 @@ def test_an_attack_needs_classes(store: Store) -> None:
         ({"robustness": {"noise": [{"kind": "mix"}]}}, "no noise"),
         ({"robustness": {"rates": [0.1, 0.1]}}, "different"),
         ({"robustness": {"noise": [{"kind": "ocr"}, {"kind": "ocr"}]}}, "twice"),
-        ({"attack": {"kind": "characters", "changes": ["typos"]}}, "changes"),
+        ({"attack": {"kind": "characters", "noise": ["typos"]}}, "noise"),
         ({"limit": 0}, "limit"),
     ],
 )

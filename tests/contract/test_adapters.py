@@ -1,10 +1,14 @@
-"""One test over every architecture: what is adapted is what was planned, it trains, it leaves in everybody's format.
+"""Every kind of adapter on every architecture: what is adapted is what was planned, it changes nothing at the start, it
+trains, it is saved whole, it goes on no other base, and it merges or says that it cannot.
 
-The peft side of each check is plain peft: ``PeftModel.from_pretrained`` and ``AutoModelForCausalLM.from_pretrained``.
+LoRA has to leave in everybody's format besides; the peft side of each check is plain peft:
+``PeftModel.from_pretrained`` and ``AutoModelForCausalLM.from_pretrained``.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ from transformers import AutoModelForCausalLM
 from tiny import ARCHITECTURES, tiny_ids, tiny_model
 from yibu import adapters, bases
 from yibu.adapters import lora
-from yibu.core.errors import TrainingError
+from yibu.core.errors import BaseModelError, InputError, TrainingError
 
 # Number of adapted modules of each role in the tiny models, counted by hand from their configs: two layers (V4 three),
 # of which the first is dense in the mixtures.
@@ -155,3 +159,143 @@ def test_what_peft_does_on_its_own_is_caught(architecture: str) -> None:
     without, not_planned = caught.value.what.splitlines()[1:]
     assert "layers.1.mlp.shared_experts.gate_proj" in without
     assert "layers.1.mlp.experts.gate_up_proj" in not_planned
+
+
+MIXTURES = [name for name in ARCHITECTURES if name.startswith("deepseek")]
+# Kind -> settings worth a case of their own. Where a kind cannot begin as exactly the base, or come back as exactly
+# what was saved, the tolerance says so: PiSSA takes what it begins with out of the base's weights, and is saved as an
+# update of the untouched ones.
+KINDS: dict[str, list[dict[str, Any]]] = {
+    "lora": [
+        {"rslora": True},
+        {"dora": True, "targets": ("attention_q", "attention_o")},
+        {"init": "pissa"},
+        {"init": "eva"},
+        {"layers": "top-1", "lr_ratio": 16.0},
+    ],
+    "qlora": [{}, {"double_quant": False, "layers": (0,)}],
+    "bottleneck": [{}, {"form": "serial"}, {"places": ("mlp",), "scale": 4.0, "layers": (0,)}],
+    "lora+bottleneck": [{}, {"gates": True}],
+    "full": [{}, {"embeddings": False}, {"layers": "top-1"}],
+    "experts": [{"experts": {1: (2, 0)}}, {"experts": {1: (3,)}, "method": "lora", "r": 4}],
+}
+REFUSE_TO_MERGE = {"bottleneck": "not linear", "lora+bottleneck": "not linear", "qlora": "base as it is on disk"}
+EVERY = [
+    pytest.param(kind, settings, architecture, id=f"{kind}-{settings}-{architecture}")
+    for kind, cases in KINDS.items()
+    for settings in cases
+    for architecture in (MIXTURES if kind == "experts" else ARCHITECTURES)
+]
+every_kind = pytest.mark.parametrize(("kind", "table", "architecture"), EVERY)
+
+
+def attached(kind: str, table: dict[str, Any], architecture: str) -> tuple[Any, adapters.Plan, Any, torch.Tensor]:
+    """The adapted model, its plan, its settings, and what the base answers (for QLoRA, the base in 4 bits)."""
+    if kind == "qlora" and importlib.util.find_spec("bitsandbytes") is None:
+        pytest.skip("bitsandbytes is not installed")
+    plug, model = adapters.FAMILY.load(kind), tiny_model(architecture)
+    settings = plug.Settings.model_validate({**({"r": 4} if kind in ("lora", "qlora") else {}), **table})
+    plan = plug.plan(model, bases.facts_for(model.config), settings)
+    before = logits(model)
+    torch.manual_seed(1)
+    tuned = plug.attach(model, plan, settings)
+    if hasattr(plug, "initialise"):
+        plug.initialise(tuned, settings, lambda: logits(tuned))
+    if kind == "qlora":
+        with tuned.disable_adapter():
+            before = logits(tuned)
+    return tuned, plan, settings, before
+
+
+def taught(tuned: Any, plan: adapters.Plan, settings: Any, steps: int = 3) -> dict[str, float]:
+    """A few steps; the largest gradient of each class in the first."""
+    parameters = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
+    assert {p.dtype for p in parameters.values()} == {torch.float32}
+    optimizer = torch.optim.AdamW(adapters.parameter_groups(parameters, settings, lr=5e-3, weight_decay=0.1))
+    largest = {row.role: 0.0 for row in plan.classes}
+    tuned.train()
+    for step in range(steps):
+        tuned(input_ids=tiny_ids(), labels=tiny_ids(), use_cache=False).loss.backward()
+        for name, parameter in parameters.items() if step == 0 else ():
+            if parameter.grad is not None:
+                role = plan.role_of(name)
+                largest[role] = max(largest[role], float(parameter.grad.abs().max()))
+        optimizer.step()
+        optimizer.zero_grad()
+    tuned.eval()
+    return largest
+
+
+@every_kind
+def test_every_kind_keeps_the_contract(kind: str, table: dict[str, Any], architecture: str, tmp_path: Path) -> None:
+    plug = adapters.FAMILY.load(kind)
+    tolerance = 1e-5 if table.get("init") == "pissa" else 0.0
+    untouched = {name: value.clone() for name, value in tiny_model(architecture).state_dict().items()}
+
+    tuned, plan, settings, before = attached(kind, table, architecture)
+    targets = plug.adapted(tuned) if hasattr(plug, "adapted") else adapters.adapted_targets(tuned)
+    assert sorted(targets) == sorted(plan.names)
+    adapters.check_attached(tuned, plan, targets)
+    assert sum(p.numel() for p in tuned.parameters() if p.requires_grad) == plan.parameters
+    assert float((logits(tuned) - before).abs().max()) <= tolerance, "a fresh adapter must not change an answer"
+
+    largest = taught(tuned, plan, settings)
+    assert min(largest.values()) > 0, largest
+    answer = logits(tuned)
+    assert not torch.allclose(answer, before, atol=1e-2), "training changed nothing"
+
+    plug.save(tuned, tmp_path, base="owner/name")
+    again = plug.load(tiny_model(architecture), tmp_path)
+    assert float((logits(again) - answer).abs().max()) <= tolerance
+    assert not any(p.requires_grad for p in again.parameters())
+    plug.save(again, tmp_path / "twice", base="owner/name")
+    for path in sorted(path for path in tmp_path.iterdir() if path.is_file()):
+        assert path.read_bytes() == (tmp_path / "twice" / path.name).read_bytes(), "saving again changed a byte"
+
+    if kind in REFUSE_TO_MERGE:
+        with pytest.raises(InputError, match=REFUSE_TO_MERGE[kind]) as refused:
+            plug.merge(again)
+        assert refused.value.do, "an error that says no has to say what to do"
+        return
+    merged = plug.merge(again)
+    assert float((logits(merged) - answer).abs().max()) < 1e-5
+    weights = merged.state_dict()
+    assert weights.keys() == untouched.keys()
+    outside = [name for name in weights if not torch.equal(weights[name], untouched[name])]
+    allowed = {name if name in untouched else f"{name}.weight" for name in plan.names}
+    assert set(outside) <= allowed | ({"lm_head.weight"} if kind == "full" else set()), "something else was changed"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_refuses_another_base(kind: str, tmp_path: Path) -> None:
+    """Another checkpoint of the same shape, another depth, another architecture: none may answer in silence."""
+    architecture = "deepseek_v3"
+    plug = adapters.FAMILY.load(kind)
+    tuned, plan, settings, _ = attached(kind, KINDS[kind][0], architecture)
+    taught(tuned, plan, settings, steps=1)
+    plug.save(tuned, tmp_path)
+    others = (
+        tiny_model(architecture, seed=1),
+        tiny_model(architecture, num_hidden_layers=3),
+        tiny_model("deepseek_v2"),
+        tiny_model("llama"),
+    )
+    for other in others:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises((BaseModelError, TrainingError)):
+                plug.load(other, tmp_path)
+    with pytest.raises(BaseModelError):
+        plug.load(tiny_model(architecture), tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "experts"])
+def test_a_base_in_16_bits_is_the_same_base(kind: str, tmp_path: Path) -> None:
+    plug = adapters.FAMILY.load(kind)
+    tuned, _, _, _ = attached(kind, KINDS[kind][0], "llama")
+    plug.save(tuned, tmp_path)
+    plug.load(tiny_model("llama").bfloat16(), tmp_path)
+
+
+def test_every_kind_is_here() -> None:
+    assert set(KINDS) == set(adapters.FAMILY.names())

@@ -1,34 +1,38 @@
-"""LoRA (Hu et al. 2021, arXiv 2106.09685) by peft, on an explicit list of modules.
+"""LoRA (Hu et al. 2021, arXiv 2106.09685) by peft, on an explicit list of modules, with peft's variants as settings.
 
-peft rewrites some targets in silence: on every architecture whose experts transformers fuses, a target named
-``gate_proj``, ``up_proj`` or ``down_proj`` becomes "the routed experts", and the shared expert or dense layer that was
-meant gets nothing. Such layers are therefore named by their weight (``target_parameters``), which peft leaves alone;
-the folder that is saved says the same, so that plain peft loads it to the same weights.
-
-By its weight, peft would adapt a layer as ``(W + BA) x``, which costs a full weight gradient and knows no dropout.
-Here every `nn.Linear` gets a real LoRA layer, ``W x + B A x``, through peft's registry of custom layers: equal weights,
-equal file. Only parameters that no linear layer owns (experts ``[num_experts, out, in]``) keep peft's wrapper.
+How roles become peft's targets, and what peft does to some of them in silence, is told in ``_targets``. What is saved
+is a plain LoRA in peft's format whatever the variant: PiSSA is turned into an update of the untouched base first.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import warnings
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from yibu.adapters import Facts, Plan, PlannedClass, Role, check_attached
+from yibu.adapters._layers import Layers, chosen_layers, depth_of, is_chosen
+from yibu.adapters._origin import check_mark, mark_of, read_header, write_tensors
+from yibu.adapters._targets import (
+    grouped_targets,
+    layer_classes,
+    modules_by_role,
+    peft_targets,
+    quiet_peft,
+    rewritten_by_peft,
+    without_layer,
+)
 from yibu.core.errors import BaseModelError, RecipeError, TrainingError, nearest
 from yibu.core.recipe import Settings as BaseSettings
 
 ADAPTABLE = ("linear", "grouped", "experts")
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+GATE = ".update_gate."
 
 
 class Settings(BaseSettings):
@@ -38,6 +42,10 @@ class Settings(BaseSettings):
     left out unless asked for, because a small domain set shows each of them few tokens, because peft then computes an
     update of every expert in every step, and because servers misread such adapters today (vLLM PR 52198, SGLang issue
     25528: a tuned model scored 0.018 in place of 0.68), so that only the merged model can be served.
+
+    The variants are for comparison: with the learning rate tuned, they end within 1 to 2 % of plain LoRA
+    (arXiv 2602.04998). ``init``: PiSSA (Meng et al. 2024, arXiv 2404.02948) begins with the largest singular directions
+    of each weight, EVA (Paischer et al. 2024, arXiv 2410.07170) with those of each layer's inputs on the train rows.
     """
 
     kind: Literal["lora"] = "lora"
@@ -51,11 +59,24 @@ class Settings(BaseSettings):
         False,
         description="adapt the routed experts too, each with rank r / (experts per token)",
     )
+    layers: Layers = "all"
+    rslora: bool = Field(False, description="scale by alpha / sqrt(r) (Kalajdzievski 2023, arXiv 2312.03732)")
+    dora: bool = Field(False, description="train each row's length apart from its direction (arXiv 2402.09353)")
+    init: Literal["zero", "pissa", "eva"] = Field("zero", description="how A begins; pissa changes B too")
+    lr_ratio: float = Field(1.0, ge=1, le=1000, description="B learns so many times faster than A (LoRA+; try 16)")
 
     @model_validator(mode="after")
     def _no_dropout_on_experts(self) -> Self:
         if self.experts and self.dropout:
             raise ValueError("experts can only be adapted without dropout (peft adds their update to the weight)")
+        return self
+
+    @model_validator(mode="after")
+    def _variants_fit(self) -> Self:
+        if self.experts and (self.dora or self.init != "zero"):
+            raise ValueError("experts know neither dora nor another init than zero (peft has them for layers only)")
+        if self.dora and self.init == "pissa":
+            raise ValueError("dora and init: pissa exclude each other (the lengths of the rows would be saved wrong)")
         return self
 
 
@@ -67,17 +88,21 @@ def plan(model: Any, facts: Facts, settings: Settings) -> Plan:
         facts: roles of the architecture.
 
     Raises:
-        RecipeError: a role that the architecture or this base does not have, or cannot adapt.
+        RecipeError: a role or layer that the architecture or this base does not have, or cannot adapt.
         TrainingError: a linear layer that no role names, or a role that the base should have and has not.
     """
-    found = _modules_by_role(model, facts)
+    found = modules_by_role(model, facts)
+    chosen = chosen_layers(settings.layers, depth_of(model))
     classes = []
     for role in _wanted_roles(facts, settings):
-        if names := found.get(role.name):
+        there = found.get(role.name, [])
+        names = there if settings.layers == "all" else [name for name in there if is_chosen(name, chosen)]
+        if names:
             classes.append(_planned(model, role, names, settings))
         elif settings.targets != "all" or role.kind == "experts":
-            raise RecipeError(f"The adapter's target {role.name!r} is not in this base.", allowed=sorted(found))
-        elif not role.optional:
+            where = "this base" if not there else f"layers {settings.layers} of this base"
+            raise RecipeError(f"The adapter's target {role.name!r} is not in {where}.", allowed=sorted(found))
+        elif not there and not role.optional:
             raise TrainingError(
                 "The base lacks modules that its architecture should have, so they would not be trained.",
                 got=f"no module of the role {role.name} in {type(model).__name__}",
@@ -85,20 +110,17 @@ def plan(model: Any, facts: Facts, settings: Settings) -> Plan:
             )
     if not classes:
         raise RecipeError("The adapter would adapt nothing.", got=type(model).__name__, allowed="a base with nn.Linear")
-    wrapped = [planned.role for planned in classes if planned.kind != "linear"]
-    if wrapped and settings.dropout:
-        raise RecipeError(
-            "These parts can only be adapted without dropout (peft adds their update to the weight itself).",
-            got=wrapped,
-            do="set adapter.dropout: 0, or leave them out of adapter.targets",
-        )
+    _check_variant(model, classes, settings)
     return Plan(tuple(classes), sum(parameter.numel() for parameter in model.parameters()))
 
 
 def attach(model: Any, plan: Plan, settings: Settings, linear_class: type | None = None) -> Any:
     """The model with a fresh adapter; its answers are unchanged until the first step.
 
-    The model is changed in place. Where the base is bf16 or fp16, the adapter is fp32.
+    The model is changed in place. Where the base is bf16 or fp16, the adapter is fp32. With ``init: pissa`` the weights
+    of the base are reduced by what the adapter begins with, so answers are unchanged up to rounding only (as with
+    ``dora`` in 16 bits); with
+    ``init: eva`` nothing can be trained before `initialise`.
 
     Args:
         model: the model that `plan` was made from.
@@ -110,11 +132,29 @@ def attach(model: Any, plan: Plan, settings: Settings, linear_class: type | None
     Raises:
         TrainingError: peft adapted something else than planned.
     """
+    tuned = inject(model, plan, settings, linear_class)
+    check_attached(tuned, plan)
+    return tuned
+
+
+def inject(
+    model: Any,
+    plan: Plan,
+    settings: Settings,
+    linear_class: type | None = None,
+    own_layers: dict[type, Callable[..., Any]] | None = None,
+) -> Any:
+    """`attach` without the comparison with the plan, for kinds that add more.
+
+    Args:
+        own_layers: module class -> class of its LoRA layer, asked before those of `nn.Linear`.
+    """
     from peft import LoraConfig, get_peft_model
 
-    by_module, by_parameter = _peft_targets(model, plan)
+    by_module, by_parameter = peft_targets(model, plan)
+    share = 0.5 if settings.rslora else 1.0  # of the exponent: keeps the scale of a lower rank that of the others
     patterns = {
-        re.escape(_without_layer(name)): planned.rank
+        re.escape(without_layer(name)): planned.rank
         for planned in plan.classes
         if planned.rank != settings.r
         for name in planned.names
@@ -127,26 +167,57 @@ def attach(model: Any, plan: Plan, settings: Settings, linear_class: type | None
         target_modules=by_module,
         target_parameters=by_parameter or None,
         rank_pattern=patterns,
-        alpha_pattern={pattern: _number(settings.alpha * rank / settings.r) for pattern, rank in patterns.items()},
+        alpha_pattern={
+            pattern: _number(settings.alpha * (rank / settings.r) ** share) for pattern, rank in patterns.items()
+        },
+        use_rslora=settings.rslora,
+        use_dora=settings.dora,
+        init_lora_weights="pissa" if settings.init == "pissa" else True,
     )
     grouped = [name for planned in plan.classes if planned.kind == "grouped" for name in planned.names]
-    config._register_custom_module(_layer_classes(model, grouped, linear_class))
-    with _quiet_peft():
+    mark = mark_of(model)
+    config._register_custom_module(layer_classes(model, grouped, linear_class, own_layers or {}))
+    with quiet_peft():
         tuned = get_peft_model(model, config)
-    check_attached(tuned, plan)
+    tuned.yibu_mark = mark
+    if settings.init == "pissa":
+        tuned.yibu_initial = _tensors(tuned)
+    if settings.init == "eva":
+        _empty_inputs(tuned)
     return tuned
+
+
+def initialise(model: Any, settings: Settings, run_sample: Callable[[], None]) -> None:
+    """Values that need data: with ``init: eva`` the rows of A become the main directions of each layer's inputs.
+
+    Args:
+        model: what `attach` returned.
+        run_sample: runs the same few train rows through the model, in the same order at every call; called three times.
+    """
+    if settings.init == "eva":
+        from yibu.adapters._eva import set_main_directions
+
+        set_main_directions(model, run_sample)
 
 
 def save(model: Any, folder: Path, base: str | None = None) -> None:
     """Write a plain PEFT folder: ``adapter_config.json`` and ``adapter_model.safetensors``.
 
-    The bytes depend on the adapter alone: no path of this machine, no order of a set.
+    The bytes depend on the adapter alone: no path of this machine, no order of a set. The header of the tensors says
+    which base they belong to (`yibu.adapters._origin`).
 
     Args:
         model: what `attach` or `load` returned.
         folder: made if need be.
         base: name of the base, for whoever loads the folder.
     """
+    write(model, folder, base, {})
+
+
+def write(model: Any, folder: Path, base: str | None, more: dict[str, Any]) -> None:
+    """`save`, with more in the header of the tensors, for kinds that build upon this one."""
+    from safetensors.torch import load_file
+
     folder.mkdir(parents=True, exist_ok=True)
     # Embeddings are never trained here; left to itself peft would ask the hub whether they might have been.
     model.save_pretrained(folder, save_embedding_layers=False)
@@ -157,10 +228,18 @@ def save(model: Any, folder: Path, base: str | None = None) -> None:
         if isinstance(config.get(key), list):
             config[key] = sorted(config[key])
     config["base_model_name_or_path"] = base
+    config["init_lora_weights"] = True
     if config.get("target_parameters"):
         # Dropout is over when the adapter is saved, and plain peft refuses it on a layer named by its weight.
         config["lora_dropout"] = 0.0
+    # peft takes whatever lies in one of its layers for a part of the adapter; a gate is kept elsewhere (joint).
+    tensors = {name: tensor for name, tensor in load_file(folder / WEIGHTS).items() if GATE not in name}
+    initial = getattr(model, "yibu_initial", None)
+    if initial is not None:
+        tensors = _against_untouched_base(tensors, initial, config)
     path.write_text(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    mark = getattr(model, "yibu_mark", None) or mark_of(model)
+    write_tensors(tensors, folder / WEIGHTS, {"base": mark, **more})
 
 
 def load(model: Any, folder: Path, linear_class: type | None = None, trainable: bool = False) -> Any:
@@ -172,9 +251,20 @@ def load(model: Any, folder: Path, linear_class: type | None = None, trainable: 
         trainable: whether the adapter can be trained on.
 
     Raises:
-        BaseModelError: no LoRA in safetensors lies there.
+        BaseModelError: no LoRA in safetensors lies there, or one of another base.
         TrainingError: the adapter does not fit this base: some of its tensors found no place, or another one.
     """
+    return restore(model, folder, linear_class, trainable)
+
+
+def restore(
+    model: Any,
+    folder: Path,
+    linear_class: type | None = None,
+    trainable: bool = False,
+    own_layers: dict[type, Callable[..., Any]] | None = None,
+) -> Any:
+    """`load`, with layer classes of one's own as in `inject`."""
     from peft import LoraConfig, PeftConfig, PeftModel
 
     if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
@@ -184,9 +274,13 @@ def load(model: Any, folder: Path, linear_class: type | None = None, trainable: 
     config = PeftConfig.from_pretrained(str(folder))
     if not isinstance(config, LoraConfig):
         raise BaseModelError("This adapter is no LoRA.", got=config.peft_type, allowed="LORA")
-    config._register_custom_module(_layer_classes(model, _grouped_targets(model, config), linear_class))
-    with _quiet_peft():
+    check_mark(model, read_header(folder / WEIGHTS).get("base"))
+    mark = mark_of(model)
+    grouped = grouped_targets(model, config)
+    config._register_custom_module(layer_classes(model, grouped, linear_class, own_layers or {}))
+    with quiet_peft():
         tuned = PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=trainable)
+    tuned.yibu_mark = mark
     _check_loaded(tuned, folder / WEIGHTS)
     return tuned
 
@@ -201,32 +295,6 @@ def merge(model: Any) -> Any:
         A plain transformers model.
     """
     return model.float().merge_and_unload(safe_merge=True)
-
-
-def _modules_by_role(model: Any, facts: Facts) -> dict[str, list[str]]:
-    """Role -> whole names of its linear modules and expert parameters."""
-    from torch import nn
-
-    head = model.get_output_embeddings()
-    found: dict[str, list[str]] = {}
-    unknown = []
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and module is not head:
-            role = facts.role_of(name)
-            if role is None:
-                unknown.append(name)
-            else:
-                found.setdefault(role.name, []).append(name)
-    for name, parameter in model.named_parameters():
-        if parameter.ndim == 3 and (role := facts.role_of(name)) is not None and role.kind == "experts":
-            found.setdefault(role.name, []).append(name)
-    if unknown:
-        raise TrainingError(
-            f"Linear layers of this base have no role in the facts of {facts.name}, so they would not be trained.",
-            got=unknown[:6],
-            do="add the role to the architecture's file in yibu/bases, or report it with `yibu doctor`",
-        )
-    return found
 
 
 def _wanted_roles(facts: Facts, settings: Settings) -> list[Role]:
@@ -259,6 +327,8 @@ def _planned(model: Any, role: Role, names: list[str], settings: Settings) -> Pl
     weights = [model.get_parameter(name if kind == "experts" else f"{name}.weight") for name in names]
     shapes = [tuple(weight.shape) for weight in weights]
     parameters = sum(rank * (shape[-1] + shape[-2]) * (shape[0] if len(shape) == 3 else 1) for shape in shapes)
+    if settings.dora:
+        parameters += sum(shape[0] for shape in shapes)
     return PlannedClass(
         role=role.name,
         kind=kind,
@@ -270,96 +340,79 @@ def _planned(model: Any, role: Role, names: list[str], settings: Settings) -> Pl
     )
 
 
-def _peft_targets(model: Any, plan: Plan) -> tuple[list[str], list[str]]:
-    """The plan as peft's ``target_modules`` and ``target_parameters``, each name as short as it can be."""
-    modules: set[str] = set()
-    parameters: set[str] = set()
-    linear = [name for planned in plan.classes if planned.kind == "linear" for name in planned.names]
-    rewritten = _rewritten_by_peft(model, {name.rpartition(".")[2] for name in linear})
-    for planned in plan.classes:
-        for name in planned.names:
-            if planned.kind == "experts":
-                parameters.add(name)
-            elif planned.kind == "grouped" or name.rpartition(".")[2] in rewritten:
-                parameters.add(f"{name}.weight")
-            else:
-                modules.add(name)
-    return (
-        _shortest(modules, [name for name, _ in model.named_modules()], least=1),
-        _shortest(parameters, [name for name, _ in model.named_parameters()], least=2),
-    )
+def _check_variant(model: Any, classes: list[PlannedClass], settings: Settings) -> None:
+    """Refuse what peft could not compute, or could not load again."""
+    wrapped = [planned.role for planned in classes if planned.kind != "linear"]
+    if wrapped and settings.dropout:
+        raise RecipeError(
+            "These parts can only be adapted without dropout (peft adds their update to the weight itself).",
+            got=wrapped,
+            do="set adapter.dropout: 0, or leave them out of adapter.targets",
+        )
+    if wrapped and (settings.dora or settings.init != "zero"):
+        raise RecipeError(
+            "peft has dora and other ways to begin for plain linear layers only.",
+            got=wrapped,
+            do="leave them out of adapter.targets, or take plain LoRA",
+        )
+    if settings.dora:
+        leaves = {name.rpartition(".")[2] for planned in classes for name in planned.names}
+        rewritten = rewritten_by_peft(model, leaves)
+        by_weight = [p.role for p in classes if any(name.rpartition(".")[2] in rewritten for name in p.names)]
+        if by_weight:
+            raise RecipeError(
+                "peft must be told these parts by their weight in this architecture, and then knows no dora: the saved "
+                "adapter could not be loaded by anyone else.",
+                got=by_weight,
+                allowed=[planned.role for planned in classes if planned.role not in by_weight],
+                do="name the allowed ones in adapter.targets, or set adapter.dora: false",
+            )
+    smallest = min(min(shape[-2:]) for planned in classes for shape in planned.shapes)
+    if settings.init != "zero" and settings.r > smallest:
+        raise RecipeError(
+            f"adapter.init: {settings.init} takes directions of the smallest adapted matrix, which has fewer than r.",
+            got=f"r: {settings.r}",
+            allowed=f"up to {smallest}",
+        )
 
 
-def _rewritten_by_peft(model: Any, leaves: Collection[str]) -> set[str]:
-    """Which of these module names peft would turn into other targets for this model.
+def _tensors(tuned: Any) -> dict[str, Any]:
+    """The adapter under the names of its file, copied."""
+    from peft import get_peft_model_state_dict
 
-    Asked of peft itself, so that a version that no longer does it, or does it to more, is followed.
+    state = get_peft_model_state_dict(tuned, save_embedding_layers=False)
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+
+
+def _against_untouched_base(tensors: dict[str, Any], initial: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """PiSSA as plain LoRA of twice the rank.
+
+    The base was reduced by ``s B0 A0``, so ``W - s B0 A0 + s B A = W + s [B, -B0] [A; A0]`` (PiSSA, section 3).
     """
-    from peft import LoraConfig
-    from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+    import torch
 
-    rewritten = set()
-    for leaf in leaves:
-        probe = LoraConfig(target_modules=[leaf])
-        try:
-            convert_peft_config_for_transformers(probe, model=model, conversions=None)
-        except ValueError:  # it would, and asks for a companion that is fused with this one
-            rewritten.add(leaf)
-        else:
-            if leaf not in probe.target_modules:
-                rewritten.add(leaf)
-    return rewritten
+    rank = config["r"]
+    config["r"] = 2 * rank
+    config["lora_alpha"] = _number(config["lora_alpha"] * (2**0.5 if config["use_rslora"] else 2))
+    both = {}
+    for name, tensor in tensors.items():
+        begun = initial[name].to(tensor)
+        both[name] = torch.cat([tensor, begun], dim=0) if ".lora_A." in name else torch.cat([tensor, -begun], dim=1)
+    return both
 
 
-def _shortest(wanted: set[str], names: list[str], least: int) -> list[str]:
-    """Shortest dotted endings, of `least` parts or more, that match the wanted names and no other as peft matches."""
-    endings: set[str] = set()
-    for name in sorted(wanted):
-        parts = name.split(".")
-        ends = [".".join(parts[-length:]) for length in range(least, len(parts) + 1)]
-        if endings.isdisjoint(ends):
-            endings.add(next(end for end in ends if {n for n in names if f".{n}".endswith(f".{end}")} <= wanted))
-    return sorted(endings)
+def _empty_inputs(tuned: Any) -> None:
+    """All of A zero: no gradient reaches B, so that a run without `initialise` is stopped at its first step."""
+    import torch
 
-
-def _without_layer(name: str) -> str:
-    """The part of a name behind the number of its layer."""
-    return re.sub(r".*\.\d+\.", "", name)
-
-
-def _layer_classes(model: Any, grouped: Collection[str], linear_class: type | None) -> dict[type, Callable[..., Any]]:
-    """Module class -> class of its LoRA layer; layers that compute by group keep peft's wrapper of a parameter."""
-    from peft.tuners.lora import Linear, ParamWrapper
-    from torch import nn
-
-    classes: dict[type, Callable[..., Any]] = {type(model.get_submodule(name)): ParamWrapper for name in grouped}
-    return {**classes, nn.Linear: linear_class or Linear}
-
-
-def _grouped_targets(model: Any, config: Any) -> list[str]:
-    """Modules that an adapter's config names by their weight and that are more than an `nn.Linear`."""
-    from torch import nn
-
-    endings = tuple(f".{target}" for target in config.target_parameters or ())
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and type(module) is not nn.Linear and f".{name}.weight".endswith(endings)
-    ]
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if ".lora_A." in name:
+                parameter.zero_()
 
 
 def _number(value: float) -> int | float:
     return int(value) if value == int(value) else value
-
-
-@contextmanager
-def _quiet_peft() -> Iterator[None]:
-    """Without two warnings that are not the user's: of a rank pattern that matched no module (peft looks at modules
-    only, ours name parameters), and of a name that peft still uses and transformers has changed."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning, message="`is_gradient_checkpointing`")
-        warnings.filterwarnings("ignore", message=r"The following (rank|alpha)_pattern keys did not match")
-        yield
 
 
 def _check_loaded(model: Any, path: Path) -> None:
@@ -368,7 +421,8 @@ def _check_loaded(model: Any, path: Path) -> None:
     from safetensors.torch import load_file
 
     stored = load_file(path)
-    placed = get_peft_model_state_dict(model, save_embedding_layers=False)
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    placed = {name: tensor for name, tensor in state.items() if GATE not in name}
     wrong = sorted(set(stored) ^ set(placed)) + sorted(
         name
         for name in set(stored) & set(placed)

@@ -28,8 +28,11 @@ class Settings(BaseSettings):
     """Table ``{kind: characters, ...}``."""
 
     kind: Literal["characters"] = "characters"
-    changes: tuple[Literal["homophones", "glyphs", "keyboard", "ocr"], ...] = Field(
-        default=("homophones", "glyphs", "keyboard"), min_length=1, description="which slips may be used"
+    noise: tuple[Literal["homophones", "glyphs", "keyboard", "ocr"], ...] = Field(
+        default=("homophones", "glyphs", "keyboard"), min_length=1, description="augmenters whose changes may be made"
+    )
+    dictionary: str | list[str] | None = Field(
+        default=None, description="terms that are never touched: icd10cm, or files as in data.terms.dictionary"
     )
     most: int = Field(default=5, ge=1, description="changes of one text at most")
     share: float = Field(default=0.2, gt=0, le=1, description="changes at most, as a share of the characters (one may)")

@@ -3,9 +3,10 @@
 Which makes the attack DeepWordBug (Gao et al. 2018, arXiv:1801.04354): the words that count most, misspelled by one
 letter. Changes that need a language model, embeddings or WordNet are left out: they would be fetched from the internet.
 
-TextAttack 0.3.11 cannot be installed beside yibu (flair 0.15.1, which it imports, needs transformers below 5), so it
-runs in an environment of its own, as a process. The environment variable ``YIBU_TEXTATTACK_PYTHON`` names that Python; it is
-no setting, because a recipe must not name programs to run. The process gets texts on its standard input, nothing else.
+TextAttack 0.3.11 cannot be installed beside yibu: flair 0.15.1, which it imports, needs transformers below 5 and fails
+at import with 5.23. So it runs in an environment of its own, as a process. The environment variable
+``YIBU_TEXTATTACK_PYTHON`` names that Python; it is no setting, because a recipe must not name programs to run. The
+process gets texts on its standard input, nothing else.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def _figures(counts: Counter[str]) -> dict[str, Any]:
 
 def _options(settings: Settings) -> Callable[[str], list[Edit]]:
     """All changes that the kinds of noise named by an attack could make."""
-    kinds: tuple[str, ...] = getattr(settings, "changes", ())
+    kinds: tuple[str, ...] = getattr(settings, "noise", ())
     tables = [{"kind": kind, "dictionary": getattr(settings, "dictionary", None)} for kind in kinds]
     noises = [augmenters.build(augmenters.settings_of(table)) for table in tables]
 

@@ -45,7 +45,7 @@ class Assembled:
 
 
 def for_training(base_path: Path, adapter: Settings, device: str, dtype: str, recompute: bool = False) -> Assembled:
-    """Base with a fresh adapter attached, adapters in fp32.
+    """Base with a fresh adapter attached; what is trained is fp32, whatever the rest is.
 
     Raises:
         InputError: an adapter whose targets the base does not have.
@@ -53,11 +53,19 @@ def for_training(base_path: Path, adapter: Settings, device: str, dtype: str, re
     """
     where = choose_device(device)
     kind = choose_dtype(dtype, where)
-    model, renderer, facts = _load(base_path, where, kind)
     plug = adapters.FAMILY.load(adapter.kind)  # type: ignore[attr-defined]
+    masters = getattr(plug, "MASTERS", False)
+    shrinks = getattr(plug, "SHRINKS", False)
+    model, renderer, facts = _load(
+        base_path, torch.device("cpu") if shrinks else where, torch.float32 if masters else kind
+    )
     plan = plug.plan(model, facts, adapter)
     tuned = plug.attach(model, plan, adapter, linear_class=FusedLoraLinear)
-    adapters.check_attached(tuned, plan)
+    adapters.check_attached(tuned, plan, plug.adapted(tuned) if hasattr(plug, "adapted") else None)
+    if masters:
+        adapters.hold_masters(tuned, kind)
+    if shrinks:
+        tuned = tuned.to(where)
     if recompute:
         causal_model(tuned).activation_checkpointing_enable({"use_reentrant": False})
         causal_model(tuned).enable_input_require_grads()
@@ -68,10 +76,31 @@ def for_answers(base_path: Path, adapter_path: Path | None, kind: str, device: s
     """Base, or base with a trained adapter, in evaluation mode."""
     where = choose_device(device)
     number = choose_dtype(dtype, where)
-    model, renderer, facts = _load(base_path, where, number)
-    if adapter_path is not None:
-        model = adapters.FAMILY.load(kind).load(model, adapter_path, linear_class=FusedLoraLinear)
+    if adapter_path is None:
+        model, renderer, facts = _load(base_path, where, number)
+        return Assembled(model.eval(), renderer, facts, None, facts.isolated_packing, where, number)
+    plug = adapters.FAMILY.load(kind)
+    shrinks = getattr(plug, "SHRINKS", False)
+    model, renderer, facts = _load(base_path, torch.device("cpu") if shrinks else where, number)
+    model = plug.load(model, adapter_path, linear_class=FusedLoraLinear)
+    if shrinks:
+        model = model.to(where)
     return Assembled(model.eval(), renderer, facts, None, facts.isolated_packing, where, number)
+
+
+def merged(base_path: Path, adapter_path: Path, kind: str) -> Any:
+    """A plain transformers model in fp32 on the CPU: the base as it is on disk with the adapter in its weights.
+
+    An adapter that was trained on a base in fewer bits is put on the whole one.
+
+    Raises:
+        InputError: adapters of this kind cannot be merged.
+    """
+    model = load_model(base_path, dtype=torch.float32)
+    plug = adapters.FAMILY.load(kind)
+    if getattr(plug, "SHRINKS", False):
+        plug = adapters.FAMILY.load("lora")
+    return plug.merge(plug.load(model, adapter_path)).eval()
 
 
 def _load(base_path: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Renderer, bases.Facts]:
@@ -141,8 +170,8 @@ def packing_is_exact(assembled: Assembled, examples: list[Example], prefix: int)
         TrainingError: the loss of a row alone is not that of the model's own forward pass.
     """
     assembled.model.eval()
-    # In 16 bits the same row differs by several hundredths of its loss between two orders of summation; a neighbour that
-    # is seen, or a head that does more than a product, moves it by far more.
+    # In 16 bits the same row differs by several hundredths of its loss between two orders of summation; a neighbour
+    # that is seen, or a head that does more than a product, moves it by far more.
     tolerance = 2e-4 if assembled.dtype == torch.float32 else 8e-2
     alone = torch.cat(
         [example_losses(assembled.model, make_pack([example]).to(assembled.device)) for example in examples]

@@ -177,7 +177,6 @@ def _near_duplicates(gathered: Gathering, clusters: Clusters | None, data: DataS
     table = gathered.table
     found: dict[int, int] = {}
     for place, (other, _) in sorted(clusters.duplicates.items()):
-        other = found.get(other, other)
         if gathered.given[place] == gathered.given[other] and table.targets[place] == table.targets[other]:
             found[place] = other
     return found

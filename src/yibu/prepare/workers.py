@@ -73,9 +73,9 @@ def over_processes(
                 yield under_way.popleft().result()
     except BrokenProcessPool:
         raise YibuError(
-            "A process that prepared rows was killed.",
-            got="most likely the machine ran out of memory",
-            do="set data.workers=1, or give it more memory",
+            "A process that prepared rows has died.",
+            got="most likely the machine ran out of memory, or a script that calls yibu has no main guard",
+            do='set data.workers=1; or put what the script does below `if __name__ == "__main__":`',
         ) from None
 
 

@@ -26,7 +26,7 @@ _WORDS = re.compile(r"[A-Za-z0-9]+")
 _BRACKETS = re.compile(r"[(（\[【〔]")
 _CLOSING = re.compile(r"\s*[\"'”’]?\s*[)）\]】〕]")
 
-# Chinese nouns of class that end a term and may stand behind its short form; not where they begin another word.
+# Chinese nouns of class, of medicine and of law, that end a term and may stand behind its short form; not where they begin another word.
 _CLASS_NOUNS = {
     "病": "人史情程变例因理房区床毒灶种原历友患",
     "症": "状候",
@@ -36,6 +36,12 @@ _CLASS_NOUNS = {
     "炎": "症性",
     "癌": "症细变性",
     "瘤": "体样",
+    "罪": "名犯行责人过恶状刑数案证与",
+    "法": "律院人官庭学定规治制条则典警医理方",
+    "款": "项式待额",
+    "费": "用率者时力",
+    "税": "务率收额费款种法",
+    "案": "件例情由发犯子卷号",
 }
 
 

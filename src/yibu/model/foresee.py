@@ -1,0 +1,377 @@
+"""What training a base would need, from its config alone: no weight is read, nothing is fetched.
+
+The real class of transformers is built on torch's meta device, where a tensor has a shape and no memory: 671 billion
+parameters take a second and a few megabytes. Configs of the DeepSeek family lie in ``yibu/bases/published``, each with
+the addresses where its numbers were read.
+
+Bytes of one card are the sum of
+
+- weights: parameters x bytes of their type. ``bf16`` 2. ``fp8`` 1 and a scale of 4 bytes for each block of 128 x 128
+  (DeepSeek-V3, arXiv 2412.19437, section 3.3.2), ``nf4`` 0.5 and 0.016 for the scales, themselves in 8 bits (QLoRA,
+  arXiv 2305.14314, section 3: 0.127 bits a parameter). Both for linear layers and routed experts only, as the plug
+  `qlora` packs them; embedding, head, norms, router (and in nf4 the indexer) keep 2;
+- gathered: with FSDP2 (`fully_shard`, after ZeRO-3, arXiv 1910.02054) each of n cards keeps 1/n of every weight, but
+  a layer is whole while it is computed, and the next is fetched meanwhile: two of the largest layers, or the root
+  (embedding and head) and one of them;
+- adapter, gradients, optimizer, best: 4 + 4 + 8 + 4 bytes a trained parameter (fp32, two moments of AdamW, the best
+  weights so far), over n cards 1/n of it. What is trained whole is counted here in fp32 and above in the base's type;
+- activations: tokens x `layer_bytes` x layers; every card has its own tokens. With ``recompute`` a layer keeps what
+  came in, and one layer is whole. V3.2 (index scores) and V4 (several residual streams) need more than this says;
+- output layer: logits of one chunk of targets, as `yibu.train.estimate` counts them, and the head in fp32;
+- runtime: `RUNTIME` for what the driver, cuBLAS and NCCL hold. An allowance, not a measurement.
+
+These are estimates; the memory probe before the first step is what decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from yibu import adapters, bases
+from yibu.core.errors import BaseModelError
+from yibu.core.recipe import Settings
+from yibu.model.loss import CHUNK
+from yibu.model.published import Config, Published, read_config
+
+Weights = Literal["bf16", "fp8", "nf4"]
+
+CARD = 80 * 10**9  # an "80 GB card", in the smallest of its meanings
+RUNTIME = 2 * 10**9
+MOST_CARDS = 1024
+_PACKED_KINDS: dict[str, tuple[str, ...]] = {
+    "bf16": (),
+    "fp8": ("linear", "grouped", "indexer", "experts"),
+    "nf4": ("linear", "experts"),
+}
+_PACKED_BYTES: dict[str, float] = {
+    "bf16": 2.0,
+    "fp8": 1 + 4 / 128**2,
+    "nf4": 0.5 + 1 / 64 + 4 / (64 * 256),
+    "fp4": 0.5 + 1 / 32,  # on disk only: MXFP4, a scale of 8 bits for 32 numbers (OCP Microscaling 1.0)
+}
+_NOT_SIZES = ("auto_map", "quantization_config", "expert_dtype", "torch_dtype", "dtype", "transformers_version")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The numbers of an architecture that memory depends on; see `yibu.train.estimate.Sizes`, of which it is a part."""
+
+    layers: int
+    hidden: int
+    vocabulary: int
+    query: int
+    key: int
+    feed_forward: int
+    norms: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Parameters of one role.
+
+    Attributes:
+        parameters: all of them; active: those that one token is multiplied with; trained: those of the adapter.
+    """
+
+    role: str
+    kind: str
+    parameters: int
+    active: int
+    trained: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """Bytes on each of `cards` cards; see the module's text."""
+
+    cards: int
+    weights: int
+    gathered: int
+    adapter: int
+    gradients: int
+    optimizer: int
+    best: int
+    activations: int
+    output_layer: int
+    runtime: int
+    available: int
+
+    @property
+    def total(self) -> int:
+        parts = (self.weights, self.gathered, self.adapter, self.gradients, self.optimizer, self.best)
+        return sum(parts) + self.activations + self.output_layer + self.runtime
+
+    @property
+    def fits(self) -> bool:
+        return self.total <= self.available
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes of files: the base as published, one checkpoint of training, the adapter, the merged model in bf16."""
+
+    base: int
+    checkpoint: int
+    adapter: int
+    merged: int
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """What `foresee` found.
+
+    Attributes:
+        architecture: name of the facts that were used.
+        model: class of transformers.
+        parameters, active, trained: counts; `active` without the embedding, as DeepSeek counts.
+        parts: the same by role, the largest first.
+        plan: one row per class of adapted modules, as in ``plan.json``.
+        weights: type that the base is held in.
+        tokens: of one forward pass of one card.
+        memory: for each number of cards that was asked for.
+        smallest: the least number of cards, among powers of two, that holds it; None if not even `MOST_CARDS` do.
+        smallest_recompute: the same where activations are computed again (``train.recompute``).
+        published: whose numbers these are; None for a config of the user's own.
+    """
+
+    architecture: str
+    model: str
+    parameters: int
+    active: int
+    trained: int
+    parts: tuple[Part, ...]
+    plan: tuple[dict[str, Any], ...]
+    weights: Weights
+    tokens: int
+    memory: tuple[Card, ...]
+    smallest: int | None
+    smallest_recompute: int | None
+    disk: Disk
+    published: Published | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        table = asdict(self)
+        table["memory"] = [{**asdict(card), "total": card.total, "fits": card.fits} for card in self.memory]
+        return table
+
+
+def outline(config: Mapping[str, Any]) -> Any:
+    """The model on the meta device: every name and shape, no memory.
+
+    Raises:
+        BaseModelError: transformers has no such language model, or its class refuses these numbers.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {key: value for key, value in config.items() if key not in _NOT_SIZES}
+    kind = str(sizes.pop("model_type", None))
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes))
+    except Exception as error:  # a wrong config shows as any kind of error, down in the class of each architecture
+        raise BaseModelError(
+            "No model can be built from this config.",
+            got=f"model_type {kind}: {type(error).__name__}: {error}",
+            allowed="the config.json of a language model that the installed transformers knows",
+        ) from error
+
+
+def foresee(
+    base: Config,
+    adapter: Settings | None = None,
+    *,
+    tokens: int = 2048,
+    cards: Sequence[int] = (1, 8),
+    weights: Weights | Literal["auto"] = "auto",
+    recompute: bool = False,
+    card_bytes: int = CARD,
+) -> Foresight:
+    """Parameters, memory and disk of training an adapter on a base.
+
+    Args:
+        base: see `read_config`.
+        adapter: settings of any plug of `yibu.adapters`; None is LoRA as it is by default.
+        tokens: of one forward pass of one card (``train.pack_tokens``).
+        weights: type of the frozen base in memory; auto is nf4 for the adapter ``qlora`` and bf16 for any other. fp8 is
+            what a server of the base needs: to be trained or merged, such a base is dequantised first.
+        recompute: activations are computed again in the backward pass.
+
+    Raises:
+        BaseModelError: see `read_config` and `outline`.
+        RecipeError: an adapter that does not fit the architecture.
+    """
+    config, source = read_config(base)
+    model = outline(config)
+    facts = bases.facts_for(model.config)
+    settings: Any = adapters.FAMILY.load("lora").Settings() if adapter is None else adapter
+    plug = adapters.FAMILY.load(settings.kind)
+    if hasattr(plug, "foreseen"):  # its choice depends on rows, so its size is told by a stand-in
+        settings = plug.foreseen(model, facts, settings)
+    plan = plug.plan(model, facts, settings)
+    held: Weights = ("nf4" if settings.kind == "qlora" else "bf16") if weights == "auto" else weights
+    parts = _parts(model, facts, plan)
+    rank = int(getattr(settings, "r", 0))
+    packed = _PACKED_BYTES[held]
+    if held == "nf4" and not getattr(settings, "double_quant", True):
+        packed = 0.5 + 4 / 64  # a scale in fp32 for 64 numbers
+    need = _Need(model, facts, parts, plan.parameters, held, packed, tokens, rank, recompute)
+    return Foresight(
+        architecture=facts.name,
+        model=type(model).__name__,
+        parameters=sum(part.parameters for part in parts),
+        active=sum(part.active for part in parts),
+        trained=plan.parameters,
+        parts=parts,
+        plan=tuple(plan.table()),
+        weights=held,
+        tokens=tokens,
+        memory=tuple(need.on(number, card_bytes) for number in cards),
+        smallest=need.smallest(card_bytes),
+        smallest_recompute=replace(need, recompute=True).smallest(card_bytes),
+        disk=_disk(config, parts, plan.parameters),
+        published=source,
+    )
+
+
+def sizes_of(model: Any) -> Sizes:
+    """Read off a model, which may lie on the meta device."""
+    config = model.config.get_text_config()
+    heads = int(config.num_attention_heads)
+    parts = [getattr(config, name, None) for name in ("qk_nope_head_dim", "qk_rope_head_dim")]
+    latent = all(part is not None for part in parts)
+    size = sum(int(part) for part in parts if part) if latent else getattr(config, "head_dim", None)
+    size = size or config.hidden_size // heads
+    chosen = int(getattr(config, "num_experts_per_tok", 0) or 0) + int(getattr(config, "n_shared_experts", 0) or 0)
+    dense = int(getattr(config, "intermediate_size", 0) or 0)
+    hidden = int(config.hidden_size)
+    norms = [
+        sum(tuple(getattr(getattr(child, "weight", None), "shape", ())) == (hidden,) for child in layer.children())
+        for layer in model.get_decoder().layers
+    ]
+    return Sizes(
+        layers=int(config.num_hidden_layers),
+        hidden=hidden,
+        vocabulary=int(model.get_output_embeddings().weight.shape[0]),
+        query=heads * int(size),
+        key=int(size) * (heads if latent else int(getattr(config, "num_key_value_heads", None) or heads)),
+        feed_forward=max(dense, chosen * int(getattr(config, "moe_intermediate_size", 0) or 0)),
+        norms=max(norms, default=0),
+    )
+
+
+def layer_bytes(sizes: Sizes, rank: int) -> int:
+    """What one token leaves behind in one layer for the backward pass, on a card that computes in bf16.
+
+    The formula of `yibu.train.estimate` (checked there by counting saved tensors), with two bytes for attention too.
+    """
+    norms = 4 * sizes.norms * sizes.hidden
+    linear = 2 * (2 * sizes.hidden + sizes.query + 4 * sizes.feed_forward + 7 * rank)
+    return norms + linear + 2 * (2 * sizes.query + 2 * sizes.key)
+
+
+@dataclass(frozen=True)
+class _Need:
+    """What does not depend on the number of cards."""
+
+    model: Any
+    facts: bases.Facts
+    parts: tuple[Part, ...]
+    trained: int
+    weights: Weights
+    packed: float
+    tokens: int
+    rank: int
+    recompute: bool
+
+    def on(self, cards: int, available: int) -> Card:
+        sizes = self.sizes
+        one_layer = layer_bytes(sizes, self.rank)
+        kept = 2 * sizes.hidden * sizes.layers + one_layer if self.recompute else one_layer * sizes.layers
+        weights = sum(self.bytes_of(part.kind, part.parameters) for part in self.parts)
+
+        def share(total: float) -> int:
+            return math.ceil(total / cards)
+
+        return Card(
+            cards=cards,
+            weights=share(weights),
+            gathered=self.gathered if cards > 1 else 0,
+            adapter=share(4 * self.trained),
+            gradients=share(4 * self.trained),
+            optimizer=share(8 * self.trained),
+            best=share(4 * self.trained),
+            activations=self.tokens * kept,
+            output_layer=CHUNK * sizes.vocabulary * 8 + 4 * sizes.vocabulary * sizes.hidden,
+            runtime=RUNTIME,
+            available=available,
+        )
+
+    def smallest(self, available: int) -> int | None:
+        powers = (2**power for power in range(int(math.log2(MOST_CARDS)) + 1))
+        return next((cards for cards in powers if self.on(cards, available).fits), None)
+
+    def bytes_of(self, kind: str, parameters: int) -> float:
+        return parameters * (self.packed if kind in _PACKED_KINDS[self.weights] else 2.0)
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        return sizes_of(self.model)
+
+    @cached_property
+    def gathered(self) -> int:
+        """Two of the largest layers, or the root and one of them."""
+        names = {module: name for name, module in self.model.named_modules()}
+        layers = sorted(
+            sum(
+                self.bytes_of(_role(self.facts, f"{names[layer]}.{name}").kind, parameter.numel())
+                for name, parameter in layer.named_parameters()
+            )
+            for layer in self.model.get_decoder().layers
+        )
+        root = 2 * sum(part.parameters for part in self.parts if part.kind in ("embedding", "head"))
+        return math.ceil(layers[-1] + max(root, layers[-2] if len(layers) > 1 else 0))
+
+
+def _parts(model: Any, facts: bases.Facts, plan: adapters.Plan) -> tuple[Part, ...]:
+    chosen = int(getattr(model.config.get_text_config(), "num_experts_per_tok", 0) or 0)
+    trained = {planned.role: planned.parameters for planned in plan.classes}
+    table, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    every: dict[tuple[str, str], list[float]] = {}
+    for name, parameter in model.named_parameters():
+        role = _role(facts, name)
+        count = parameter.numel()
+        active: float = 0 if parameter is table and table is not head else count  # a look-up multiplies nothing
+        if role.kind == "experts":
+            active = count * chosen / parameter.shape[0]
+        sums = every.setdefault((role.name, role.kind), [0, 0])
+        sums[0] += count
+        sums[1] += active
+    found = [
+        Part(role, kind, int(count), round(active), trained.get(role, 0))
+        for (role, kind), (count, active) in every.items()
+    ]
+    return tuple(sorted(found, key=lambda part: -part.parameters))
+
+
+def _role(facts: bases.Facts, name: str) -> bases.Role:
+    found = facts.role_of(name) or facts.role_of(name.rpartition(".")[0])
+    return found if found is not None else bases.Role("other", ".*", "other")
+
+
+def _disk(config: Mapping[str, Any], parts: Sequence[Part], trained: int) -> Disk:
+    stored = (config.get("quantization_config") or {}).get("quant_method")
+    base = 0.0
+    for part in parts:
+        width = 2.0
+        if stored == "fp8" and part.kind in _PACKED_KINDS["fp8"]:
+            of_experts = part.kind == "experts" and config.get("expert_dtype") == "fp4"
+            width = _PACKED_BYTES["fp4" if of_experts else "fp8"]
+        base += part.parameters * width
+    total = sum(part.parameters for part in parts)
+    return Disk(base=math.ceil(base), checkpoint=16 * trained, adapter=4 * trained, merged=2 * total)
