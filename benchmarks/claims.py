@@ -117,8 +117,8 @@ def page() -> str:
     """``docs/results.md``: every claim."""
     return (
         "# Results\n\nEvery figure that was claimed, as it was measured last; written by "
-        "`python benchmarks/claims.py --readme`\nfrom `benchmarks/results.jsonl`, which also holds the command, the day "
-        f"and the machine of each.\n\n{table(newest().values())}\n"
+        "`python benchmarks/claims.py --readme`\nfrom `benchmarks/results.jsonl`, which also holds the command, the "
+        f"day and the machine of each.\n\n{table(newest().values())}\n"
     )
 
 

@@ -8,7 +8,7 @@ from yibu.core.plugs import Family
 from yibu.train import TRACKERS
 
 PLUGS = {
-    "adapters": ["lora"],
+    "adapters": ["bottleneck", "experts", "full", "lora", "lora+bottleneck", "qlora"],
     "attacks": [
         *("characters", "textattack"),
     ],
@@ -23,6 +23,7 @@ PLUGS = {
         *("licence_plate", "medical_record", "name", "other_id", "passport", "phone"),
         *("presidio", "ssn", "url", "vehicle"),
     ],
+    "importers": ["axolotl", "llamafactory", "swift", "trl"],
     "readers": ["csv", "dataset_info", "hub", "icd10cm", "json", "jsonl", "parquet", "pubtator"],
     "shapes": [
         *("alpaca", "fields", "messages", "ner_tags", "prompt_completion"),

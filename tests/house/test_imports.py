@@ -62,8 +62,9 @@ def test_imports_point_down() -> None:
         "import yibu.chat",
         "import yibu.pipeline",
         "from yibu.pipeline import Recipe; Recipe.model_json_schema()",
-        "from yibu import adapters, attacks, augmenters, bases, detectors, readers, shapes, tasks\n"
-        "for family in (adapters, attacks, augmenters, bases, detectors, readers, shapes, tasks): family.FAMILY.all()\n"
+        "from yibu import adapters, attacks, augmenters, bases, detectors, importers, readers, shapes, tasks\n"
+        "for family in (adapters, attacks, augmenters, bases, detectors, importers, readers, shapes, tasks):\n"
+        "    family.FAMILY.all()\n"
         "from yibu.train import TRACKERS; TRACKERS.all()",
     ],
 )

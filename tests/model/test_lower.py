@@ -166,7 +166,7 @@ def test_lower_layers_are_not_run(tmp_path: Path) -> None:
 def test_recomputed_activations_give_the_same_gradients(tmp_path: Path) -> None:
     model, data = adapted("llama"), rows()
     plain = losses_and_gradients(model.train(), [make_pack(data)], None)[1]
-    model.get_base_model().gradient_checkpointing_enable({"use_reentrant": False})
+    model.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
     model.get_base_model().enable_input_require_grads()
     lower = Lower(model, tmp_path, DIGEST)
     lower.fill(data)

@@ -119,8 +119,7 @@ def attach(model: Any, plan: Plan, settings: Settings, linear_class: type | None
 
     The model is changed in place. Where the base is bf16 or fp16, the adapter is fp32. With ``init: pissa`` the weights
     of the base are reduced by what the adapter begins with, so answers are unchanged up to rounding only (as with
-    ``dora`` in 16 bits); with
-    ``init: eva`` nothing can be trained before `initialise`.
+    ``dora`` in 16 bits); with ``init: eva`` nothing can be trained before `initialise`.
 
     Args:
         model: the model that `plan` was made from.

@@ -11,12 +11,16 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
 
-from yibu.cli.session import command, session
+from yibu.cli.session import Session, command, session
+
+if TYPE_CHECKING:
+    from yibu.core.errors import BaseModelError
+    from yibu.pipeline import Recipe
 
 app = typer.Typer(
     name="yibu",
@@ -134,6 +138,7 @@ def check(
     with session(json_lines, verbose) as here:
         from yibu import pipeline
         from yibu.cli.outlook import outlook_view
+        from yibu.core.errors import BaseModelError
         from yibu.core.store import Store
         from yibu.train import Config
         from yibu.train.check import check as foresee
@@ -141,7 +146,12 @@ def check(
         wanted = pipeline.load(recipe, overrides or ())
         shelf = Store(store)
         data = pipeline.prepared(wanted, shelf)
-        base = pipeline.resolve_base(wanted, shelf)
+        try:
+            base = pipeline.resolve_base(wanted, shelf)
+        except BaseModelError as error:
+            if not _foresee(here, wanted, error):
+                raise
+            return
         config = Config(base=base, task=pipeline.task_of(data), adapter=wanted.adapter, train=wanted.train)
         found = foresee(config, data)
         following = command("run", str(recipe), *(overrides or ()))
@@ -149,6 +159,23 @@ def check(
         here.tell("outlook", view, **found.as_dict())
         if found.refusals:
             raise typer.Exit(2)
+
+
+def _foresee(here: Session, recipe: Recipe, error: BaseModelError) -> bool:
+    """Tell what a base that is not on this machine would cost, where its config is published; False where it is not."""
+    from yibu.cli.foresight import foresight_view
+    from yibu.core.errors import YibuError
+    from yibu.model.foresee import foresee
+
+    try:
+        found = foresee(
+            recipe.base, recipe.adapter, tokens=recipe.train.pack_tokens, recompute=recipe.train.recompute
+        ).as_dict()
+    except YibuError:
+        return False
+    here.tell("foresight", foresight_view(recipe.base, found), base=recipe.base, **found)
+    here.say(Text(f"The base itself is not here: {error.what}", style="yellow"))
+    return True
 
 
 @app.command(rich_help_panel=MAKE)
@@ -196,6 +223,35 @@ def evaluate(
         from yibu.cli.make import build
 
         build(here, recipe, overrides or (), lang, store, last="report")
+
+
+@app.command(name="import", rich_help_panel=MAKE)
+def import_config(
+    config: Annotated[Path, typer.Argument(help="a config of LLaMA-Factory, Axolotl, TRL or ms-swift (YAML)")],
+    tool: Annotated[str | None, typer.Option("--tool", help="which of them, where the file does not tell")] = None,
+    out: Out = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Another tool's config as a recipe; says of each key whether it was taken, changed or left out, and why."""
+    with session(json_lines, verbose) as here:
+        from yibu import importers
+        from yibu.cli.imports import imported_view
+        from yibu.core.disk import write_atomically
+        from yibu.core.errors import InputError
+        from yibu.core.recipe import load_yaml, yaml_of
+        from yibu.model.published import facts_of
+        from yibu.pipeline import Recipe
+
+        table = load_yaml(config)
+        base = importers.base_of(table, tool)
+        found = importers.convert(table, config, Recipe, None if base is None else facts_of(base), tool)
+        path = out or Path(f"{found.recipe['name']}.yaml")
+        if path.exists():
+            raise InputError("There is a file of that name already.", got=path, do="choose another one: --out FILE")
+        write_atomically(path, yaml_of(found.recipe))
+        view = imported_view(found, str(path), command("check", str(path)))
+        here.tell("imported", view, path=str(path), **found.as_dict())
 
 
 # --- verbs that use a model -------------------------------------------------------------------------------------------

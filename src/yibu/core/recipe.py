@@ -159,7 +159,12 @@ def parse(model: type[Model], table: Mapping[str, Any]) -> Model:
 
 def dump_yaml(settings: Settings) -> str:
     """The resolved recipe, every default written out."""
-    return yaml.dump(settings.as_config(), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return yaml_of(settings.as_config())
+
+
+def yaml_of(table: Mapping[str, Any]) -> str:
+    """A table as YAML, its keys in their order."""
+    return yaml.dump(dict(table), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def json_schema(model: type[Settings]) -> dict[str, Any]:

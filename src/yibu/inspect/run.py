@@ -79,7 +79,12 @@ def run(config: InspectConfig, work: Work, data: Artifact) -> None:
         lineage=lineage(config.recipe, data),
     )
     _write_pages(figures, work, data, language if settings.lang == "auto" else settings.lang)
-    totals: dict[str, Any] = {"language": language, "conflicts": found["counts"]["conflicts"], "suspects": suspects.get("found", 0), "review": counts}
+    totals = {
+        "language": language,
+        "conflicts": found["counts"]["conflicts"],
+        "suspects": suspects.get("found", 0),
+        "review": counts,
+    }
     work.write_json("summary.json", totals)
     work.notes["review"] = counts
     _logger.info("%d rows are in review.csv for people to look at", counts["rows"])

@@ -148,7 +148,7 @@ def _by_time(
 ) -> list[str]:
     """Train is older than valid, and valid than test.
 
-    A unit goes by its last row: no row of train is then younger than a border, though a unit in test may bring old rows.
+    A unit goes by its last row: no row of train is younger than a border, though a unit in test may bring old rows.
     """
     seconds = [cast(float, instant(time or "")) if free[place] else 0.0 for place, time in enumerate(times)]
     last: dict[str, float] = {}

@@ -26,7 +26,8 @@ _WORDS = re.compile(r"[A-Za-z0-9]+")
 _BRACKETS = re.compile(r"[(（\[【〔]")
 _CLOSING = re.compile(r"\s*[\"'”’]?\s*[)）\]】〕]")
 
-# Chinese nouns of class, of medicine and of law, that end a term and may stand behind its short form; not where they begin another word.
+# Chinese nouns of class, of medicine and of law, that end a term and may stand behind its short form; not where they
+# begin another word.
 _CLASS_NOUNS = {
     "病": "人史情程变例因理房区床毒灶种原历友患",
     "症": "状候",
