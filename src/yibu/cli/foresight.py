@@ -25,7 +25,8 @@ def foresight_view(name: str, found: dict[str, Any]) -> RenderableType:
     head = Text.assemble(
         (f"{name} · {found['model']}", "bold"),
         f"\n{found['parameters']:,} parameters, {found['active']:,} of them used for a token, "
-        f"{found['trained']:,} trained ({found['trained'] / found['parameters']:.2%}); counted from its config, no weights were read",
+        f"{found['trained']:,} trained ({found['trained'] / found['parameters']:.2%}); "
+        "counted from its config, no weights were read",
     )
     parts: list[RenderableType] = [head, _plan(found["plan"]), _memory(found)]
     disk = ", ".join(f"{part} {size(int(amount))}" for part, amount in found["disk"].items())
