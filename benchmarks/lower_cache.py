@@ -16,9 +16,7 @@ interval over validation rows. The difference of losses with and without is meas
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -27,7 +25,6 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from claims import record
 from train_speed import LR, ROWS_PER_STEP, conversations, examples
 
 TOKENS = 2048  # of one pass
@@ -156,20 +153,15 @@ def fold(base: Path, folder: Path, layers: str, train: list[Any], valid: list[An
 
 def main(given: argparse.Namespace) -> None:
     import torch
-    from rich.console import Console
-    from rich.table import Table
 
-    from yibu.core.store import Store
-    from yibu.metrics.resample import mean
-    from yibu.metrics.stats import paired
-    from yibu.model.assemble import load_renderer
-    from yibu.model.lower import bytes_used
-    from yibu.model.resolve import resolve
     from yibu import bases
+    from yibu.core.store import Store
+    from yibu.model.assemble import load_renderer
+    from yibu.model.resolve import resolve
 
     torch.set_num_threads(2)
     base = resolve("packaged:smollm2-135m", Store()).path
     renderer = load_renderer(base, bases.known()["llama"])
-    rows = examples(renderer, conversations("MTS-Dialog-TrainingSet.csv", given.rows))
+    examples(renderer, conversations("MTS-Dialog-TrainingSet.csv", given.rows))
     depth = 30
-    layers = f"top-{depth // 3}"
+    f"top-{depth // 3}"
