@@ -478,8 +478,11 @@ def test_a_state_that_is_shared_in_silence_is_found_by_its_losses(tmp_path: Path
     lower.fill(data)
     with pytest.raises(InputError, match="losses of the same rows differ"):
         lower.check(data)
+    # A single row: what its own run in `fill` left behind must not pass for a state that the check has found.
+    alone = Lower(model, tmp_path / "alone", DIGEST)
+    alone.fill(data[:1])
     with pytest.raises(InputError, match="losses of the same rows differ"):
-        lower.check(data[:1])
+        alone.check(data[:1])
 
 
 def test_processes_that_ask_at_once_compute_each_row_once(tmp_path: Path) -> None:
@@ -494,6 +497,19 @@ def test_processes_that_ask_at_once_compute_each_row_once(tmp_path: Path) -> Non
         for _ in range(2)
     ]
     assert sorted(process.communicate(timeout=120)[0].strip() for process in processes) == ["0", "4"]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 1.0])
+def test_kept_rows_that_are_wrong_are_refused(wrong: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lower, data = Lower(adapted("llama"), tmp_path, DIGEST), rows()
+    lower.fill(data)
+    read = lower._rows.read
+    spoiled = lower.hidden(data)[3]
+    monkeypatch.setattr(
+        lower._rows, "read", lambda key: read(key) + wrong if torch.equal(read(key), spoiled) else read(key)
+    )
+    with pytest.raises(InputError, match="losses of the same rows differ"):
+        lower.check(data)
 
 
 def test_validation_losses_are_the_same(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -244,39 +244,38 @@ class Lower:
         finally:
             self._feeder.given = None
 
-    def check(self, rows: Sequence[Example], prefix: int = 0) -> float:
+    def check(self, rows: Sequence[Example], prefix: int = 0, packed: bool = True) -> float:
         """Compare the losses of a few rows with and without what is kept, on the real class; `fill` comes first.
 
         Args:
-            rows: some that were filled in; the three shortest and the longest are taken, in packs if there is a prefix.
+            rows: some that were filled in; the four shortest are taken.
+            packed: as one pack, where the architecture's attention knows packs at all.
 
         Returns:
-            The largest difference of a row's mean loss per target.
+            The largest difference of a row's mean loss per target, as a share of it where it is above 1.
 
         Raises:
             InputError: they differ by more than another order of summation explains.
         """
-        by_length = sorted(rows, key=lambda example: len(example.ids))
-        groups = [[example] for example in dict.fromkeys([*by_length[:3], by_length[-1]])]
-        if self._packs:
-            groups.append(by_length[:3])
+        some = sorted(rows, key=lambda example: len(example.ids))[:4]
         tolerance = _TOLERANCE.get(self.dtype, _COARSE)
-        worst = 0.0
+        differences: list[Tensor] = []
         try:
-            with _evaluating(self._model):
-                for group in groups:
+            with torch.no_grad(), _evaluating(self._model):
+                for group in [some] if packed and self._packs else [[example] for example in some]:
                     pack = make_pack(group, prefix).to(self._device)
                     # Other tokens first: what a pass over these very rows left somewhere would pass for theirs.
-                    _mean_losses(self._model, replace(pack, ids_1T=pack.ids_1T.flip(1)))
+                    self._run(pack.ids_1T[0].flip(0).tolist())
                     with self.feeding(pack):
                         started = _mean_losses(self._model, pack)
                     whole = _mean_losses(self._model, pack)
-                    worst = max(worst, float(((started - whole).abs() / whole.abs().clamp(min=1)).max()))
+                    differences.append((started - whole).abs() / whole.abs().clamp(min=1))
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except Exception as error:  # layers that miss what a lower one would have left them raise what they like
             raise self._refusal(f"{type(error).__name__} above the kept layers") from error
-        if not worst <= tolerance:  # NaN is refused, too
+        worst = float(torch.cat(differences).max())  # NaN where any is, and then refused; Python's own max drops it
+        if not worst <= tolerance:
             raise self._refusal(f"losses of the same rows differ by {worst:.3g} (allowed: {tolerance:g})")
         return worst
 
