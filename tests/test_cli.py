@@ -25,7 +25,22 @@ from tiny import tiny_base
 from yibu.cli import app, as_overrides
 from yibu.core.store import Store
 
-VERBS = ["run", "check", "prepare", "train", "evaluate", "chat", "report", "log", "show", "verify", "doctor", "schema"]
+VERBS = [
+    "run",
+    "check",
+    "import",
+    "prepare",
+    "train",
+    "evaluate",
+    "chat",
+    "report",
+    "log",
+    "show",
+    "replay",
+    "verify",
+    "doctor",
+    "schema",
+]
 LUNG, HAND = ("cough", "asthma", "pneumonia"), ("burn", "sprain", "fracture")
 
 
@@ -109,7 +124,7 @@ def test_every_verb_is_there_and_says_what_it_does() -> None:
     for verb in VERBS:
         assert verb in result.output
         assert yibu(verb, "--help").exit_code == 0
-    assert {command.callback.__name__ for command in app.registered_commands if command.callback} == set(VERBS)
+    assert {one.name or one.callback.__name__ for one in app.registered_commands if one.callback} == set(VERBS)
 
 
 def test_version() -> None:

@@ -358,6 +358,46 @@ def show(
 
 
 @app.command(rich_help_panel=LOOK)
+def replay(
+    name: MaybeName = None,
+    without: Annotated[
+        Path | None, typer.Option("--without", help="file of row ids that are left out, one a line")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder of the adapter that is made again")] = Path("replay"),
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train a model again from its log, bit for bit. Exit code 1 if the adapter is another one."""
+    with session(json_lines, verbose) as here:
+        from yibu.cli.find import find
+        from yibu.core.errors import InputError
+        from yibu.core.store import Store
+        from yibu.train.replay import base_of
+        from yibu.train.replay import replay as again
+
+        if out.exists():
+            raise InputError("There is something at this path already.", got=out, do="choose another one: --out FOLDER")
+        if without is not None and not without.is_file():
+            raise InputError("There is no file of row ids at this path.", got=without)
+        ids = frozenset() if without is None else frozenset(without.read_text(encoding="utf-8").split())
+        shelf = Store(store)
+        model = find(shelf, name, "model")
+        found = again(model, shelf.get(model.manifest.inputs["data"]), base_of(model, shelf), out, ids)
+        if found.same is None:
+            view = Text(
+                f"Trained again without {found.left_out} rows; {len(found.touched)} steps differ: {found.folder}"
+            )
+        elif found.same:
+            view = Text(f"The same bits after {found.steps} steps.", style="green")
+        else:
+            view = Text(f"Another adapter: the loss first differs at step {found.first_other_loss}.", style="red")
+        here.tell("replayed", view, **found.as_dict())
+        if found.same is False:
+            raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=LOOK)
 def verify(name: MaybeName = None, store: StorePath = None, json_lines: Json = False, verbose: Verbose = False) -> None:
     """Hash every file, walk the ledger, compare the refs. Exit code 1 if anything is not as it was recorded."""
     with session(json_lines, verbose) as here:

@@ -21,7 +21,11 @@ class TrainSettings(Settings):
     gradient, since each target token weighs the same.
     """
 
-    lr: float = Field(2e-4, gt=0, description="peak learning rate; for LoRA about ten times that of full fine-tuning")
+    lr: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+        2e-4,
+        description="peak learning rate; for LoRA about ten times that of full fine-tuning; auto: tried on the "
+        "validation rows before the run, see yibu.train.sweep",
+    )
     epochs: int = Field(3, ge=1)
     max_steps: int | None = Field(None, ge=1, description="stop after so many optimizer steps")
     batch: int = Field(8, ge=1, description="rows of one micro-batch")
@@ -93,7 +97,7 @@ class Config(Settings):
 
 
 @stage(
-    version=1,
+    version=2,
     resumable=True,
     # The place of the base is not its content, and a device, a thread count or a log changes nothing that is promised.
     neutral=(
@@ -109,12 +113,15 @@ class Config(Settings):
 def train(config: Config, work: Work, *, data: Artifact) -> None:
     """Train an adapter on a data artifact.
 
-    Writes ``adapter/`` (a plain PEFT folder), ``plan.json``, ``history.jsonl``, ``preview.json``, ``summary.json``.
+    Writes ``adapter/`` (a plain PEFT folder where peft has the kind), ``plan.json``, ``preview.json``, ``proof.json``,
+    ``history.jsonl``, ``summary.json``; ``batches.jsonl``, ``batches.salt`` and ``fingerprint.json``, from which
+    `yibu.train.replay` makes the same adapter again; and ``lr_sweep.json`` where the learning rate was looked for.
 
     Raises:
         RecipeError: classes are to be balanced and the task has no label.
         DataError: rows that do not fit, or a single class that is to be balanced.
-        TrainingError: a planned module that is not trained, or a loss that is no number.
+        TrainingError: something that must hold does not (``proof.json``), a planned module that is not trained, a loss
+            that is no number, or too little memory for a single row.
     """
     from yibu.train.run import run
 

@@ -66,6 +66,11 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, Any
     return None
 
 
+def newest_step(folder: Path) -> int:
+    """Steps done by the newest checkpoint that is there, whole or not; 0 where there is none."""
+    return max((int(path.name.removeprefix("step-")) for path in folder.glob("step-*")), default=0)
+
+
 def _damage(path: Path) -> str | None:
     try:
         digests = json.loads((path / "digests.json").read_text(encoding="utf-8"))

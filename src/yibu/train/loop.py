@@ -8,29 +8,30 @@ number of threads); a planned module that receives no gradient stops the run aft
 
 from __future__ import annotations
 
-import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from yibu import adapters
 from yibu.core.errors import TrainingError
 from yibu.core.log import get
 from yibu.core.progress import track
+from yibu.core.recipe import Settings
 from yibu.model.packing import Pack, make_pack, pack_loss, split_by_tokens, target_losses
 from yibu.model.render import Example
 from yibu.train import TrainSettings
 from yibu.train.batches import step_rows
+from yibu.train.batchlog import LineLog, Pass, RowNames, as_lines, pass_seed
 from yibu.train.checkpoint import load_checkpoint, save_checkpoint
+from yibu.train.fingerprint import differences
+from yibu.train.layout import Cut, Layout, PassTooLarge, free_memory, is_out_of_memory, lengths_of
+from yibu.train.stopping import stop_signals
 
 log = get("train")
 
@@ -65,6 +66,15 @@ class Setting:
     prefix: int = 0
 
 
+@dataclass(frozen=True)
+class TrainPass:
+    """One forward and backward pass: its rows, the same as a pack, and the seed of its random numbers."""
+
+    examples: Sequence[Example]
+    pack: Pack
+    seed: int
+
+
 Listener = Callable[[int, Mapping[str, float]], None]
 
 
@@ -81,6 +91,10 @@ def fit(
     fingerprint: Mapping[str, Any],
     listen: Listener = lambda step, values: None,
     draw_weights: Sequence[float] | None = None,
+    *,
+    adapter: Settings | None = None,
+    layout: Layout | None = None,
+    batch_log: tuple[Path, RowNames] | None = None,
 ) -> tuple[dict[str, Tensor], Progress]:
     """Train until the last step or until validation stops improving.
 
@@ -94,27 +108,24 @@ def fit(
         fingerprint: what must be equal for a resumed run to end in the same bits.
         listen: called with the values of each step and each validation.
         draw_weights: one per train row, to draw rows by; None: every row once an epoch.
+        adapter: its settings may let some parameters learn faster than others.
+        layout: how steps are cut into passes; by the settings where none is given.
+        batch_log: where every pass is written down, and by which names.
 
     Returns:
         The best weights by name (on the CPU), and the progress.
 
     Raises:
-        TrainingError: a loss that is no number, or a planned class without gradient.
+        TrainingError: a loss that is no number, a planned class without gradient, or too little memory for one row.
     """
-    rows_per_step = settings.batch * settings.accumulate
-    plan = [
-        (epoch, rows)
-        for epoch in range(settings.epochs)
-        for rows in step_rows(len(train), rows_per_step, epoch, settings.seed, draw_weights)
-    ]
-    plan = plan[: settings.max_steps]
-    steps_per_epoch = math.ceil(len(train) / rows_per_step)
+    assert not isinstance(settings.lr, str), "the sweep chooses a rate before"
+    plan = step_plan(len(train), settings, draw_weights)
+    steps_per_epoch = math.ceil(len(train) / (settings.batch * settings.accumulate))
     validate_every = settings.evaluate_every or min(steps_per_epoch, len(plan))
     warmup = settings.warmup_steps if settings.warmup_steps is not None else math.ceil(0.06 * len(plan))
+    layout = layout or Layout(settings.batch, settings.pack_tokens)
 
-    optimizer = torch.optim.AdamW(
-        trainable.values(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
-    )
+    optimizer = make_optimizer(trainable, settings, adapter)
     scaler = torch.amp.GradScaler(setting.device.type, enabled=setting.dtype == torch.float16)
     progress = Progress()
     best: dict[str, Tensor] = {}
@@ -122,10 +133,11 @@ def fit(
     if found is not None:
         progress, best = _restore(found, trainable, optimizer, scaler, fingerprint, setting)
         log.info("going on from the checkpoint of step %d of %d", progress.step, len(plan))
-    history = _History(history_path, progress.step)
+    history = LineLog(history_path, progress.step)
+    batches = None if batch_log is None else LineLog(batch_log[0], progress.step)
 
     def checkpoint() -> None:
-        tensors = _tensors(trainable, optimizer, best, setting)
+        tensors = _tensors(trainable, optimizer, best)
         state = {"progress": asdict(progress), "scaler": scaler.state_dict(), "fingerprint": dict(fingerprint)}
         save_checkpoint(checkpoints, progress.step, tensors, state)
 
@@ -135,25 +147,27 @@ def fit(
                 epoch, rows = plan[progress.step]
                 began = time.perf_counter()
                 lr = settings.lr * _schedule(progress.step, warmup, len(plan))
-                for group in optimizer.param_groups:
-                    group["lr"] = lr
-                packs = _packs([train[row] for row in rows], settings, setting)
-                loss, norm = _step(model, trainable, packs, optimizer, scaler, settings.max_grad_norm, setting)
+                examples = [train[row] for row in rows]
+                passes, loss, norm = _fitting_step(
+                    model, trainable, examples, progress.step, lr, optimizer, scaler, settings, setting, layout
+                )
                 if progress.step == 0:
                     progress.gradients = check_gradients(trainable, classes)
                 optimizer.zero_grad(set_to_none=True)
                 progress.step += 1
                 seconds = time.perf_counter() - began
-                tokens, targets = sum(p.num_tokens for p in packs), sum(p.num_targets for p in packs)
+                tokens, targets = sum(p.pack.num_tokens for p in passes), sum(p.pack.num_targets for p in passes)
                 progress.tokens += tokens
                 progress.target_tokens += targets
                 progress.seconds += seconds
                 values = {"loss": loss, "lr": lr, "grad_norm": norm, "tokens": tokens, "target_tokens": targets}
-                history.add({"step": progress.step, "epoch": epoch, **values, "seconds": round(seconds, 4)})
+                history.add([{"step": progress.step, "epoch": epoch, **values, "seconds": round(seconds, 4)}])
+                if batches is not None and batch_log is not None:
+                    batches.add(as_lines(logged(passes, progress.step, lr, batch_log[1])))
                 listen(progress.step, values)
                 if valid and (progress.step % validate_every == 0 or progress.step == len(plan)):
-                    valid_loss = validation_loss(model, valid, settings.pack_tokens, setting)
-                    history.add({"step": progress.step, "valid_loss": valid_loss})
+                    valid_loss = _fitting_validation(model, valid, progress.step, setting, layout)
+                    history.add([{"step": progress.step, "valid_loss": valid_loss}])
                     listen(progress.step, {"valid_loss": valid_loss})
                     log.info(
                         "step %d of %d: loss %.4f, validation loss %.4f", progress.step, len(plan), loss, valid_loss
@@ -161,7 +175,7 @@ def fit(
                     if valid_loss < progress.best_loss:
                         progress.best_loss, progress.best_step = valid_loss, progress.step
                         progress.validations_without_gain = 0
-                        best = {name: p.detach().cpu().clone() for name, p in trainable.items()}
+                        best = copies(trainable)
                     else:
                         progress.validations_without_gain += 1
                         patience = settings.patience
@@ -176,60 +190,194 @@ def fit(
                 bar.advance(note=f"loss {loss:.3f} · {tokens / seconds:,.0f} tokens/s")
     finally:
         history.close()
+        if batches is not None:
+            batches.close()
     if not best:
         progress.best_step = progress.step
-        best = {name: p.detach().cpu().clone() for name, p in trainable.items()}
+        best = copies(trainable)
     return best, progress
 
 
-def _step(
+def step_plan(
+    num_rows: int, settings: TrainSettings, draw_weights: Sequence[float] | None = None
+) -> list[tuple[int, list[int]]]:
+    """Epoch and row indices of every optimizer step of a run."""
+    rows_per_step = settings.batch * settings.accumulate
+    plan = [
+        (epoch, rows)
+        for epoch in range(settings.epochs)
+        for rows in step_rows(num_rows, rows_per_step, epoch, settings.seed, draw_weights)
+    ]
+    return plan[: settings.max_steps]
+
+
+def make_optimizer(
+    trainable: Mapping[str, nn.Parameter], settings: TrainSettings, adapter: Settings | None
+) -> torch.optim.Optimizer:
+    """AdamW over the adapter's groups; the rate of each step is set by `take_step`."""
+    groups = adapters.parameter_groups(trainable, adapter, 0.0, settings.weight_decay)
+    return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
+
+
+def cut_rows(examples: Sequence[Example], cut: Cut, setting: Setting) -> list[list[Example]]:
+    """The rows of a step as the rows of its passes."""
+    runs: list[list[Example]] = []
+    for begin in range(0, len(examples), cut.rows):
+        runs += split_by_tokens(examples[begin : begin + cut.rows], cut.tokens, setting.packed)
+    return runs
+
+
+def add_gradients(
+    model: nn.Module, passes: Sequence[TrainPass], setting: Setting, scaler: torch.amp.GradScaler | None = None
+) -> float:
+    """Add the gradient of the mean loss per target, over all passes together; returns that loss.
+
+    Raises:
+        PassTooLarge: memory ended in a pass; what is in the gradients then is of no use.
+    """
+    total = sum(one.pack.num_targets for one in passes)
+    summed = 0.0
+    for one in passes:
+        too_large = False
+        try:
+            torch.manual_seed(one.seed)
+            loss = pack_loss(model, one.pack.to(setting.device)) / total
+            (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+            summed += float(loss.detach())
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            too_large = True
+        if too_large:  # outside of the handler, for the error holds on to the tensors of its frames
+            raise PassTooLarge(lengths_of(one.examples))
+    return summed
+
+
+def take_step(
     model: nn.Module,
     trainable: Mapping[str, nn.Parameter],
-    packs: Sequence[Pack],
+    passes: Sequence[TrainPass],
+    lr: float,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     max_grad_norm: float,
     setting: Setting,
 ) -> tuple[float, float]:
-    """One optimizer step; gradients are kept for the caller to look at. Returns mean loss per target and the norm."""
+    """One optimizer step; gradients are kept for the caller to look at.
+
+    Returns:
+        Mean loss per target, and the norm of the gradient before it was clipped.
+
+    Raises:
+        TrainingError: the loss is no number, or memory ends in the optimizer.
+        PassTooLarge: memory ended in a pass; nothing was changed but gradients.
+    """
     model.train()
-    total = sum(pack.num_targets for pack in packs)
-    summed = 0.0
-    for pack in packs:
-        loss = pack_loss(model, pack.to(setting.device)) / total
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        summed += float(loss.detach())
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["ratio"]
+    summed = add_gradients(model, passes, setting, scaler)
     if not math.isfinite(summed):
         raise TrainingError(
             "The loss is no longer a number; the weights of the last checkpoint are whole.",
             got=summed,
             do="lower train.lr, or train in bf16 or fp32 (train.dtype)",
         )
-    scaler.unscale_(optimizer)
-    norm = float(nn.utils.clip_grad_norm_(list(trainable.values()), max_grad_norm))
-    scaler.step(optimizer)
+    try:
+        scaler.unscale_(optimizer)
+        norm = float(nn.utils.clip_grad_norm_(list(trainable.values()), max_grad_norm))
+        scaler.step(optimizer)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise optimizer_too_large(trainable) from error
     scaler.update()
     return summed, norm
 
 
-def _packs(examples: Sequence[Example], settings: TrainSettings, setting: Setting) -> list[Pack]:
-    packs = []
-    for begin in range(0, len(examples), settings.batch):
-        micro = examples[begin : begin + settings.batch]
-        packs += [
-            make_pack(run, setting.prefix) for run in split_by_tokens(micro, settings.pack_tokens, setting.packed)
+def optimizer_too_large(trainable: Mapping[str, nn.Parameter]) -> TrainingError:
+    """Memory ended where smaller passes do not help."""
+    return TrainingError(
+        "Memory does not suffice for the optimizer; the weights of the last checkpoint are whole.",
+        got=f"{sum(p.numel() for p in trainable.values()):,} trained parameters, 8 bytes each for AdamW",
+        do="train fewer parameters (adapter.r, adapter.layers, adapter.targets), or take a machine with more",
+    )
+
+
+def _fitting_step(
+    model: nn.Module,
+    trainable: Mapping[str, nn.Parameter],
+    examples: Sequence[Example],
+    step: int,
+    lr: float,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    settings: TrainSettings,
+    setting: Setting,
+    layout: Layout,
+) -> tuple[list[TrainPass], float, float]:
+    """`take_step`, in smaller passes where memory ends."""
+    while True:
+        runs = cut_rows(examples, layout.at(step), setting)
+        passes = [
+            TrainPass(run, make_pack(run, setting.prefix), pass_seed(settings.seed, step + 1, index))
+            for index, run in enumerate(runs)
         ]
-    return packs
+        try:
+            loss, norm = take_step(model, trainable, passes, lr, optimizer, scaler, settings.max_grad_norm, setting)
+            return passes, loss, norm
+        except PassTooLarge as error:
+            lengths = error.lengths
+        optimizer.zero_grad(set_to_none=True)
+        free_memory(setting.device)
+        layout.halve(step, lengths)
+
+
+def _fitting_validation(
+    model: nn.Module, valid: Sequence[Example], step: int, setting: Setting, layout: Layout
+) -> float:
+    """`validation_loss`, in smaller passes where memory ends."""
+    while True:
+        try:
+            return validation_loss(model, valid, layout.at(step).tokens, setting)
+        except PassTooLarge as error:
+            lengths = error.lengths
+        free_memory(setting.device)
+        layout.halve(step, lengths)
+
+
+def logged(passes: Sequence[TrainPass], step: int, lr: float, names: RowNames) -> list[Pass]:
+    """Passes as the batch log holds them."""
+    return [
+        Pass(step, index, lr, one.seed, tuple(names.of(example.name) for example in one.examples))
+        for index, one in enumerate(passes)
+    ]
+
+
+def copies(trainable: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    """The trained weights as they are now, on the CPU."""
+    return {name: parameter.detach().cpu().clone() for name, parameter in trainable.items()}
 
 
 @torch.no_grad()
 def validation_loss(model: nn.Module, examples: Sequence[Example], pack_tokens: int, setting: Setting) -> float:
-    """Mean loss per target token, by its weight where examples carry one."""
+    """Mean loss per target token, by its weight where examples carry one.
+
+    Raises:
+        PassTooLarge: memory ended in a pass.
+    """
     model.eval()
     total, targets = 0.0, 0.0
     for run in split_by_tokens(examples, pack_tokens, setting.packed):
-        pack = make_pack(run, setting.prefix).to(setting.device)
-        losses_N = target_losses(model, pack)
+        too_large = False
+        try:
+            pack = make_pack(run, setting.prefix).to(setting.device)
+            losses_N = target_losses(model, pack)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            too_large = True
+        if too_large:
+            raise PassTooLarge(lengths_of(run))
         if pack.factors_N is None:
             total += float(losses_N.sum())
             targets += pack.num_targets
@@ -271,11 +419,8 @@ def _tensors(
     trainable: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     best: Mapping[str, Tensor],
-    setting: Setting,
 ) -> dict[str, Tensor]:
-    tensors = {"rng.cpu": torch.get_rng_state()}
-    if setting.device.type == "cuda":
-        tensors["rng.cuda"] = torch.cuda.get_rng_state(setting.device)
+    tensors = {}  # no state of random numbers: every pass has a seed of its own
     for name, parameter in trainable.items():
         tensors[f"weight.{name}"] = parameter.detach().cpu()
         for key, value in optimizer.state[parameter].items():
@@ -292,9 +437,7 @@ def _restore(
     setting: Setting,
 ) -> tuple[Progress, dict[str, Tensor]]:
     _, tensors, state = found
-    changed = {
-        key: (old, fingerprint.get(key)) for key, old in state["fingerprint"].items() if fingerprint.get(key) != old
-    }
+    changed = differences(state["fingerprint"], fingerprint)
     if changed:
         log.warning("this run is not the one that was interrupted: %s; it will not end in the same bits", changed)
     with torch.no_grad():
@@ -304,64 +447,5 @@ def _restore(
                 key: tensors[f"optimizer.{key}.{name}"].to(setting.device) for key in ("step", "exp_avg", "exp_avg_sq")
             }
     scaler.load_state_dict(state["scaler"])
-    torch.set_rng_state(tensors["rng.cpu"])
-    if "rng.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["rng.cuda"], setting.device)
     best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
     return Progress(**state["progress"]), best
-
-
-class StopSignals:
-    """Ctrl-C and SIGTERM end a run between two steps: half a step in a checkpoint would be other bits."""
-
-    received: int | None = None
-
-    def note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:  # asked twice: at once
-            self.obey()
-        self.received = number
-        log.warning("stopping after this step (again to stop at once)")
-
-    def obey(self) -> None:
-        if self.received == signal.SIGTERM:
-            raise SystemExit(128 + signal.SIGTERM)
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def stop_signals() -> Iterator[StopSignals]:
-    """Catch the signals that end a run; only the main thread can, elsewhere nothing changes."""
-    stop = StopSignals()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, stop.note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _History:
-    """``history.jsonl``: lines behind the checkpoint that a run resumes from are taken back first."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        kept = []
-        if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    break  # the line that was being written when the process was killed
-                if entry["step"] <= step:
-                    kept.append(line)
-        path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        self._file = path.open("a", encoding="utf-8")
-
-    def add(self, entry: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(entry) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()

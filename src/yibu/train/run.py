@@ -2,70 +2,106 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Sequence
-from dataclasses import replace
-from importlib import metadata
+import math
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from yibu import adapters, tasks
 from yibu.core.errors import DataError
 from yibu.core.log import get
 from yibu.core.progress import track
+from yibu.core.recipe import Settings
 from yibu.core.record import Split, read_rows
 from yibu.core.store import Artifact, Work
-from yibu.model.assemble import Assembled, for_training, packing_is_exact
-from yibu.model.packing import common_prefix, context_length
+from yibu.model.assemble import Assembled, for_answers, for_training
+from yibu.model.packing import common_prefix, context_length, hidden_states, make_pack, split_by_tokens
 from yibu.model.render import Example, Renderer
-from yibu.train import TRACKERS, Config
+from yibu.train import TRACKERS, Config, TrainSettings
 from yibu.train.balance import Balance, balance_of, check_labels, draw_weights, label_span, weigh
 from yibu.train.batches import Fitted, fit_lengths
+from yibu.train.batchlog import BATCHES, SALT, RowNames
+from yibu.train.checkpoint import newest_step
+from yibu.train.fingerprint import FINGERPRINT, digest_examples, digest_tensors, machine
+from yibu.train.layout import Cut, Layout
 from yibu.train.loop import Progress, Setting, fit
+from yibu.train.proof import (
+    PROOF,
+    Check,
+    Proof,
+    check_accumulation,
+    check_ends,
+    check_packing,
+    check_rows,
+    probe_memory,
+    timed,
+)
+from yibu.train.sweep import CENTRE, CENTRE_MASTERS, FILE, Sweep, choose_lr
 
 log = get("train")
 PREVIEW = 5
+INITIAL_ROWS = 64  # that an adapter's first values are taken from, where its kind has such
+
+
+@dataclass(frozen=True)
+class Ready:
+    """All that training needs, the same for a run and for its replay.
+
+    Attributes:
+        base: model with a fresh adapter.
+        adapter: settings of the adapter, completed by what was measured on the rows.
+        train: rows that are trained on, as they fit; weights of classes stand in `train_examples`.
+        train_examples, valid: rows with their weights.
+        balance: what is done about rare classes; None: nothing.
+        packing: what was found about packing, see `yibu.train.proof`.
+        trainable: name -> fp32 parameter.
+        classes: name -> module class of the plan.
+        valid_left_out: validation rows that are too long.
+        start: SHA-256 of the trained weights before the first step.
+    """
+
+    base: Assembled
+    adapter: Settings
+    labels: list[str] | None
+    train: Fitted
+    train_examples: list[Example]
+    valid: list[Example]
+    balance: Balance | None
+    setting: Setting
+    packing: Check
+    trainable: dict[str, nn.Parameter]
+    classes: dict[str, str]
+    valid_left_out: int
+    start: str
 
 
 def run(config: Config, work: Work, data: Artifact) -> None:
     """The body of the stage `yibu.train.train`."""
     settings = config.train
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    labels = data.read_json("summary.json")["labels"]
-    task = tasks.build(config.task, labels)
-    check_labels(settings, task)
-    base = for_training(Path(config.base.path), config.adapter, settings.device, settings.dtype, settings.recompute)
+    ready = make_ready(config, data)
+    base, setting, trainable = ready.base, ready.setting, ready.trainable
     assert base.plan is not None
     work.write_json("plan.json", base.plan.table())
-
-    wanted = None if settings.max_length == "auto" else settings.max_length
-    context = context_length(base.model)
-    marks = settings.class_weights != "none"
-    train = fit_lengths(render(task, base.renderer, data, "train", marks), wanted, context, settings.too_long)
-    valid = fitting(render(task, base.renderer, data, "valid", marks), train.max_length)
-    balance = balance_of(settings, train.examples)
-    train_examples, valid = weigh(balance, train.examples), weigh(balance, valid, validation=True)
-    check_stops(train.examples, base.renderer)
-    work.write_json("preview.json", [base.renderer.pieces(example) for example in train.examples[:PREVIEW]])
-    prefix = common_prefix([*train.examples, *valid]) if base.packed else 0
-    packed = packing_is_exact(base, sorted(train.examples, key=lambda e: len(e.ids))[:4], prefix)
-    setting = Setting(base.device, base.dtype, packed, prefix if packed else 0)
-
-    trainable = {name: p for name, p in base.model.named_parameters() if p.requires_grad}
-    classes = {name: base.plan.role_of(name) for name in trainable}
+    work.write_json("preview.json", [base.renderer.pieces(example) for example in ready.train.examples[:PREVIEW]])
     log.info(
         "training %s of %s parameters (%.2f %%) on %d rows, %s on %s",
         f"{trained_parameters(base.model):,}",
         f"{total_parameters(base.model):,}",
         100 * trainable_ratio(base.model),
-        len(train.examples),
+        len(ready.train_examples),
         str(base.dtype).removeprefix("torch."),
         base.device,
     )
+    facts = fingerprint(config, ready, data)
+    layout = Layout(settings.batch, settings.pack_tokens, work.scratch / "layout.json")
+    checkpoints = work.scratch / "checkpoints"
+    prove(ready, settings, layout, work, newest_step(checkpoints))
+    sweep = find_rate(config, ready, facts, layout, work)
+    settings = settings if sweep is None else settings.model_copy(update={"lr": sweep.lr})
     trackers = [
         TRACKERS.load(name).Tracker(work.path.name, config.as_config(), work.path.parent.parent)
         for name in settings.trackers
@@ -78,27 +114,192 @@ def run(config: Config, work: Work, data: Artifact) -> None:
     best, progress = fit(
         base.model,
         trainable,
-        train_examples,
-        valid,
+        ready.train_examples,
+        ready.valid,
         settings,
         setting,
         work.path / "history.jsonl",
-        work.scratch / "checkpoints",
-        classes,
-        fingerprint(base, settings.pack_tokens, setting),
+        checkpoints,
+        ready.classes,
+        facts,
         listen,
-        draw_weights(balance, train_examples),
+        draw_weights(ready.balance, ready.train_examples),
+        adapter=ready.adapter,
+        layout=layout,
+        batch_log=(work.path / BATCHES, RowNames.make(work.path / SALT)),
     )
     for tracker in trackers:
         tracker.close()
-    with torch.no_grad():
-        for name, parameter in trainable.items():
-            parameter.copy_(best[name])
-    adapters.FAMILY.load(config.adapter.kind).save(  # type: ignore[attr-defined]
-        base.model, work.file("adapter/adapter_config.json").parent, config.base.name
+    save_adapter(config, ready, best, work.file("adapter/adapter_config.json").parent)
+    work.write_json(FINGERPRINT, {**facts, "cuts": layout.as_list()})
+    work.write_json("summary.json", summary(config, ready, progress, layout, sweep))
+
+
+def make_ready(config: Config, data: Artifact, without: Set[str] = frozenset()) -> Ready:
+    """The model and the rows, up to the first step.
+
+    Args:
+        without: ids of rows that are left out of training, validation and all that is measured on rows.
+
+    Raises:
+        YibuError: as `yibu.train.train`.
+    """
+    settings = config.train
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    labels = data.read_json("summary.json")["labels"]
+    task = tasks.build(config.task, labels)
+    check_labels(settings, task)
+    marks = settings.class_weights != "none"
+
+    def rows(renderer: Renderer, split: Split) -> list[Example]:
+        return [row for row in render(task, renderer, data, split, marks) if row.name not in without]
+
+    adapter = config.adapter
+    path = Path(config.base.path)
+    plug = adapters.FAMILY.load(adapter.kind)  # type: ignore[attr-defined]
+    if hasattr(plug, "needs_scores") and plug.needs_scores(adapter):
+        adapter = _scored(config, rows)
+    torch.manual_seed(settings.seed)
+    base = for_training(path, adapter, settings.device, settings.dtype, settings.recompute)
+    assert base.plan is not None
+
+    wanted = None if settings.max_length == "auto" else settings.max_length
+    context = context_length(base.model)
+    train = fit_lengths(rows(base.renderer, "train"), wanted, context, settings.too_long)
+    given = rows(base.renderer, "valid")
+    valid = fitting(given, train.max_length)
+    valid_left_out = len(given) - len(valid)
+    balance = balance_of(settings, train.examples)
+    train_examples, valid = weigh(balance, train.examples), weigh(balance, valid, validation=True)
+    check_stops(train.examples, base.renderer)
+    prefix = common_prefix([*train.examples, *valid]) if base.packed else 0
+    packed, packing = check_packing(base, train.examples, prefix)
+    setting = Setting(base.device, base.dtype, packed, prefix if packed else 0)
+    _initialise(base, adapter, train.examples, settings, setting)
+    trainable = {name: p for name, p in base.model.named_parameters() if p.requires_grad}
+    return Ready(
+        base=base,
+        adapter=adapter,
+        labels=labels,
+        train=train,
+        train_examples=train_examples,
+        valid=valid,
+        balance=balance,
+        setting=setting,
+        packing=packing,
+        trainable=trainable,
+        classes={name: base.plan.role_of(name) for name in trainable},
+        valid_left_out=valid_left_out,
+        start=digest_tensors(trainable),
     )
-    base.renderer.tokenizer.save_pretrained(work.path / "adapter")
-    work.write_json("summary.json", summary(config, base, train, progress, setting, labels, balance))
+
+
+def _scored(config: Config, rows: Callable[[Renderer, Split], list[Example]]) -> Settings:
+    """Settings of an adapter that has to see the rows pass through the base before it can be planned."""
+    from yibu.model.experts import completed
+
+    settings = config.train
+    plain = for_answers(Path(config.base.path), None, config.adapter.kind, settings.device, settings.dtype)  # type: ignore[attr-defined]
+    return completed(
+        config.adapter,
+        plain.model,
+        plain.facts,
+        rows(plain.renderer, "train"),
+        packed=plain.packed,
+        pack_tokens=settings.pack_tokens,
+        seed=settings.seed,
+        device=plain.device,
+    )
+
+
+def _initialise(
+    base: Assembled, adapter: Settings, examples: Sequence[Example], settings: TrainSettings, setting: Setting
+) -> None:
+    """Values of an adapter that begin from the rows (EVA), where its kind has such."""
+    plug = adapters.FAMILY.load(adapter.kind)  # type: ignore[attr-defined]
+    if not hasattr(plug, "initialise"):
+        return
+    few = examples[:: math.ceil(len(examples) / INITIAL_ROWS)]
+
+    @torch.no_grad()
+    def run_sample() -> None:
+        for few_rows in split_by_tokens(few, settings.pack_tokens, setting.packed):
+            hidden_states(base.model, make_pack(few_rows, setting.prefix).to(setting.device))
+
+    plug.initialise(base.model, adapter, run_sample)
+
+
+def prove(ready: Ready, settings: TrainSettings, layout: Layout, work: Work, step: int) -> None:
+    """All that `yibu.train.proof` has, into ``proof.json``.
+
+    Args:
+        step: index of the step that the run begins or goes on with.
+
+    Raises:
+        TrainingError: something is not as it must be.
+    """
+    proof = Proof()
+    with timed(proof):
+        proof.add(ready.packing)
+        most = min(1024, settings.pack_tokens)
+        proof.add(check_accumulation(ready.base.model, ready.trainable, ready.train_examples, ready.setting, most))
+        proof.add(check_ends(ready.train.examples, ready.base.renderer))
+        context = context_length(ready.base.model)
+        proof.add(check_rows(ready.train, ready.valid, ready.valid_left_out, context))
+        draws = draw_weights(ready.balance, ready.train_examples)
+        proof.add(
+            probe_memory(
+                ready.base.model,
+                ready.trainable,
+                ready.train_examples,
+                ready.valid,
+                settings,
+                ready.setting,
+                layout,
+                work.scratch,
+                step,
+                draws,
+            )
+        )
+    work.write_json(PROOF, proof.as_dict())
+    proof.require()
+
+
+def find_rate(config: Config, ready: Ready, facts: Mapping[str, Any], layout: Layout, work: Work) -> Sweep | None:
+    """The learning rate where the recipe says ``auto``, into ``lr_sweep.json``; None where it names one."""
+    settings = config.train
+    if settings.lr != "auto":
+        return None
+    plug = adapters.FAMILY.load(config.adapter.kind)  # type: ignore[attr-defined]
+    sweep = choose_lr(
+        ready.base.model,
+        ready.trainable,
+        ready.train_examples,
+        ready.valid,
+        settings,
+        ready.setting,
+        ready.classes,
+        facts,
+        work.scratch / "lr_sweep",
+        centre=CENTRE_MASTERS if getattr(plug, "MASTERS", False) else CENTRE,
+        draw_weights=draw_weights(ready.balance, ready.train_examples),
+        adapter=ready.adapter,
+        layout=Layout(layout.at(0).rows, layout.at(0).tokens, work.scratch / "lr_sweep" / "layout.json"),
+    )
+    work.write_json(FILE, sweep.as_dict())
+    return sweep
+
+
+def save_adapter(config: Config, ready: Ready, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """The adapter with these weights, and the base's tokenizer."""
+    with torch.no_grad():
+        for name, parameter in ready.trainable.items():
+            parameter.copy_(weights[name])
+    adapters.FAMILY.load(config.adapter.kind).save(  # type: ignore[attr-defined]
+        ready.base.model, folder, config.base.name
+    )
+    ready.base.renderer.tokenizer.save_pretrained(folder)
 
 
 def render(task: Any, renderer: Renderer, data: Artifact, split: Split, mark_labels: bool = False) -> list[Example]:
@@ -162,32 +363,29 @@ def trainable_ratio(model: Any) -> float:
     return trained_parameters(model) / total_parameters(model)
 
 
-def fingerprint(base: Assembled, pack_tokens: int, setting: Setting) -> dict[str, Any]:
-    """What must be equal for a resumed run to end in the same bits, besides what the artifact's id already covers."""
+def fingerprint(config: Config, ready: Ready, data: Artifact) -> dict[str, Any]:
+    """What must be equal for a resumed or replayed run to end in the same bits, besides the log of its batches."""
+    settings, setting = config.train, ready.setting
     return {
-        "threads": torch.get_num_threads(),
-        "device": str(base.device),
-        "device_name": torch.cuda.get_device_name(base.device) if base.device.type == "cuda" else platform.machine(),
-        **{package: metadata.version(package) for package in ("torch", "transformers", "peft")},
-        "pack_tokens": pack_tokens,
+        **machine(ready.base.device),
+        "dtype": str(setting.dtype).removeprefix("torch."),
+        "recompute": settings.recompute,
         "packed": setting.packed,
         "prefix": setting.prefix,
+        "rows_per_step": settings.batch * settings.accumulate,
+        "base": config.base.digest,
+        "data": data.id,
+        "rows": digest_examples([*ready.train_examples, *ready.valid]),
+        "start": ready.start,
     }
 
 
-def summary(
-    config: Config,
-    base: Assembled,
-    train: Fitted,
-    progress: Progress,
-    setting: Setting,
-    labels: list[str] | None,
-    balance: Balance | None,
-) -> dict[str, Any]:
+def summary(config: Config, ready: Ready, progress: Progress, layout: Layout, sweep: Sweep | None) -> dict[str, Any]:
     """``summary.json`` of the model artifact.
 
     ``class_balance`` is None where classes were left as they are; where not, ``best_valid_loss`` is weighted by class.
     """
+    base, train, setting, balance = ready.base, ready.train, ready.setting, ready.balance
     lengths = torch.tensor(train.lengths, dtype=torch.float32)
     return {
         "base": config.base.name,
@@ -195,8 +393,10 @@ def summary(
         "architecture": base.facts.name,
         "task": config.task.as_config(),
         "adapter": config.adapter.as_config(),
-        "labels": labels,
+        "labels": ready.labels,
         "class_balance": None if balance is None else balance.as_dict(),
+        "lr": config.train.lr if sweep is None else sweep.lr,
+        "lr_sweep": None if sweep is None else sweep.as_dict(),
         "steps": progress.step,
         "epochs": config.train.epochs,
         "best_step": progress.best_step,
@@ -219,6 +419,9 @@ def summary(
             "histogram": [int(length) for length in train.lengths],
         },
         "stop_token": base.renderer.stop_token,
+        "rows_per_step": config.train.batch * config.train.accumulate,
+        "cuts": layout.as_list(),
+        "out_of_memory": len(layout.cuts) > 1 or layout.cuts[0] != Cut(0, config.train.batch, config.train.pack_tokens),
         "packed": setting.packed,
         "shared_prefix_tokens": setting.prefix,
         "device": str(base.device),
