@@ -16,11 +16,11 @@ from pathlib import Path
 
 from claims import record
 from yibu import readers
+from yibu.core.chance import uniform
 from yibu.core.recipe import parse
 from yibu.core.record import SPLITS, Row, read_rows
 from yibu.core.store import Store
 from yibu.prepare import PrepareConfig, prepare
-from yibu.prepare.split import uniform
 from yibu.readers import Raw
 
 FOLDS, SIZE, MOST = 5, 8_800, 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import random
 from collections import Counter
@@ -11,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from yibu.augment.draw import generator, threshold, uniform
+from yibu.augment.draw import generator, threshold
 from yibu.augment.rewrites import Finished, Rewriting
 from yibu.augment.rows import (
     AUGMENTED,
@@ -27,6 +26,7 @@ from yibu.augment.rows import (
 )
 from yibu.augment.settings import AugmentSettings
 from yibu.augmenters import CopySettings, EditAugmenter, PairAugmenter, TextAugmenter, build
+from yibu.core.chance import exact_key, uniform
 from yibu.core.edits import SpanLost
 from yibu.core.errors import RecipeError
 from yibu.core.record import Row
@@ -57,8 +57,7 @@ class Prompts:
 
     def add(self, row: Row) -> bool:
         """Take a row in; False where its prompt was there before."""
-        text = self._task.prompt_text(row)
-        digest = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+        digest = exact_key(self._task.prompt_text(row))
         new = digest not in self._seen
         self._seen.add(digest)
         return new

@@ -15,7 +15,7 @@ from yibu import attacks, augmenters
 from yibu.attacks import Attacked
 from yibu.augment.classifier import MAX_ROWS, Classifier
 from yibu.augment.copies import Growing, Rows, edit_row
-from yibu.augment.draw import generator, threshold, uniform
+from yibu.augment.draw import generator, threshold
 from yibu.augment.rows import (
     ROBUSTNESS,
     Made,
@@ -31,6 +31,7 @@ from yibu.augment.rows import (
 )
 from yibu.augment.settings import AugmentSettings, RobustnessSettings
 from yibu.augmenters import EditAugmenter, same_meaning
+from yibu.core.chance import uniform
 from yibu.core.edits import Edit
 from yibu.core.recipe import Settings
 from yibu.core.record import Row

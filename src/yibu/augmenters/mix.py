@@ -8,7 +8,6 @@ row is kept with the copy, because erasing a person must find both.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import random
 import re
@@ -17,6 +16,7 @@ from typing import Literal
 from pydantic import Field
 
 from yibu.augmenters import CopySettings, Joined, Level
+from yibu.core.chance import exact_key
 
 # A sentence with what ends it and the white space after; a full stop ends one only before white space (not in 3.5).
 _SENTENCE = re.compile(r".+?(?:[。！？；!?;\n]+|\.(?=\s)|$)\s*", re.DOTALL)
@@ -46,7 +46,7 @@ class Augmenter:
     def add(self, id: str, text: str, label: str) -> None:
         """Let a row be drawn from."""
         pool = self._pools.setdefault(label, [])
-        item = (-int.from_bytes(hashlib.sha256(id.encode("utf-8", "surrogatepass")).digest()[:8]), id, text)
+        item = (-exact_key(id), id, text)
         if len(pool) < self._settings.pool:
             heapq.heappush(pool, item)
         else:

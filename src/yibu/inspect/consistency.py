@@ -19,15 +19,15 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
 from pydantic import Field
 
+from yibu.core.chance import exact_key, uniform
 from yibu.core.recipe import Settings
 from yibu.core.record import Row, Split
-from yibu.inspect.labels import same_text, uniform
+from yibu.inspect.labels import same_text
 from yibu.tasks import Task
 
 Rows = Callable[[], Iterator[tuple[Split, Row]]]
@@ -259,7 +259,7 @@ def _answer(row: Row, task: Task) -> str:
 
 def _key(text: str) -> int:
     """64 bits that stand for the text as it is compared."""
-    return int.from_bytes(sha256(same_text(text).encode("utf-8", "surrogatepass")).digest()[:8])
+    return exact_key(same_text(text))
 
 
 def _texts(row: Row, task: Task) -> Iterator[str]:

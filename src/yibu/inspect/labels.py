@@ -19,11 +19,11 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 from pydantic import Field
 
+from yibu.core.chance import uniform
 from yibu.core.errors import DataError, MissingExtra
 from yibu.core.recipe import Settings
 from yibu.core.record import Row, Split
@@ -140,12 +140,6 @@ def suspects(
     if settings.test and probabilities is None:
         result["test"] = _of_test(rows, task, picked, language, settings)
     return result
-
-
-def uniform(seed: int, unit: str, purpose: str) -> float:
-    """A number in [0, 1) that only depends on the arguments."""
-    digest = sha256(f"{purpose}\0{seed}\0{unit}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8]) / 2**64
 
 
 def same_text(text: str) -> str:

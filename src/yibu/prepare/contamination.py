@@ -32,9 +32,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from yibu import readers
+from yibu.core.chance import exact_key
 from yibu.core.errors import DataError, nearest
 from yibu.core.recipe import Settings
-from yibu.prepare.same import exact_key, fold, key
+from yibu.prepare.same import fold, key
 from yibu.prepare.shingles import Shingles, jaccard, num_common, numpy, shingles
 from yibu.prepare.values import held_values, same_values
 from yibu.readers import Bad

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 
+from yibu.core.chance import uniform
 from yibu.core.record import SPLITS, Split
 from yibu.prepare.settings import LimitSettings
-from yibu.prepare.split import uniform
 from yibu.prepare.table import NOTHING, Table
 
 

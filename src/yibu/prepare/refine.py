@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from yibu.core.chance import exact_key
 from yibu.core.edits import Edit, apply, edit_field, spans_in
 from yibu.core.record import Row, Split
 from yibu.prepare.clean import Cleaner
@@ -30,7 +31,7 @@ from yibu.prepare.layout import Layout
 from yibu.prepare.near import signatures
 from yibu.prepare.privacy import Privacy
 from yibu.prepare.review import Review
-from yibu.prepare.same import exact_key, fold, key
+from yibu.prepare.same import fold, key
 from yibu.prepare.settings import DataSettings, PrepareConfig
 from yibu.prepare.table import NOTHING
 from yibu.readers import Bad, Raw

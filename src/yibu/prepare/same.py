@@ -9,9 +9,10 @@ financial rows are made of, and losing one is worse than keeping a near copy.
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 import unicodedata
+
+from yibu.core.chance import exact_key
 
 # NFKC would make 10⁹ into 109.
 _SUPERSCRIPTS = str.maketrans({sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {"⁻": "^-", "⁺": "^+"})
@@ -46,11 +47,6 @@ def key(text: str) -> int:
     different texts share a key is 3 in a million.
     """
     return exact_key(fold(text))
-
-
-def exact_key(text: str) -> int:
-    """64 bits of the text's SHA-256, nothing folded."""
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8])
 
 
 @functools.cache

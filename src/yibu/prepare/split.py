@@ -25,26 +25,14 @@ patient comes again. The summary shows the shares that came out, with and withou
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
 
+from yibu.core.chance import uniform
 from yibu.core.record import Split
 from yibu.prepare.settings import SplitSettings
 
 TOLERANCE = 0.01  # of a split's rows, by which the share of a class may stray from its share of all rows
-
-
-def uniform(seed: int, unit: str, salt: str) -> float:
-    """A number in [0, 1) that only depends on the arguments, uniform over units.
-
-    Args:
-        seed: of the split.
-        unit: what is drawn for.
-        salt: keeps draws for different purposes independent.
-    """
-    digest = hashlib.sha256(f"{salt}\0{seed}\0{unit}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8]) / 2**64
 
 
 def split_shares(settings: SplitSettings, fixed: Collection[Split] = ()) -> dict[str, float]:
