@@ -87,9 +87,10 @@ def load(source: Path, overrides: Sequence[str] = ()) -> Recipe:
 def build(recipe: Recipe, store: Store) -> Built:
     """From raw rows to a measured model. What exists is not made again."""
     data = make_data(recipe, store)
-    data_report = make_data_report(recipe, store, data)
-    model = make_model(recipe, store, data)
-    report = make_report(recipe, store, data, model)
+    base = base_if_here(recipe, store)
+    data_report = make_data_report(recipe, store, data, base)
+    model = make_model(recipe, store, data, base)
+    report = make_report(recipe, store, data, model, base)
     return Built(data, data_report, model, report)
 
 
@@ -104,13 +105,12 @@ def prepared(recipe: Recipe, store: Store) -> Artifact:
     return data if recipe.augment is None else store.run(augment, recipe.augment, data=data)
 
 
-def make_data_report(recipe: Recipe, store: Store, data: Artifact) -> Artifact:
-    """What is inconsistent, wrong or missing in the rows: a page, a card, a list for people."""
-    base = None
-    try:
-        base = resolve_base(recipe, store)
-    except InputError as error:  # rows can be looked at before there is a base
-        _logger.info("lengths are given in characters, for there is no tokenizer: %s", error.what)
+def make_data_report(recipe: Recipe, store: Store, data: Artifact, base: BaseSettings | None) -> Artifact:
+    """What is inconsistent, wrong or missing in the rows: a page, a card, a list for people.
+
+    Args:
+        base: its tokenizer measures lengths; without one they are in characters.
+    """
     config = InspectConfig(
         recipe=recipe.name,
         task=task_of(data),
@@ -123,16 +123,18 @@ def make_data_report(recipe: Recipe, store: Store, data: Artifact) -> Artifact:
     return _name(store, recipe, "data_report", store.run(inspect, config, data=data))
 
 
-def make_model(recipe: Recipe, store: Store, data: Artifact) -> Artifact:
-    """A trained adapter."""
-    base = resolve_base(recipe, store)
+def make_model(recipe: Recipe, store: Store, data: Artifact, base: BaseSettings | None = None) -> Artifact:
+    """A trained adapter. A base that was not resolved yet is, and must be here."""
+    base = base or resolve_base(recipe, store)
     config = Config(base=base, task=task_of(data), adapter=recipe.adapter, train=recipe.train)
     return _name(store, recipe, "model", store.run(train, config, data=data))
 
 
-def make_report(recipe: Recipe, store: Store, data: Artifact, model: Artifact) -> Artifact:
+def make_report(
+    recipe: Recipe, store: Store, data: Artifact, model: Artifact, base: BaseSettings | None = None
+) -> Artifact:
     """Base, tuned model and baselines on the untouched test split."""
-    base, settings, task = resolve_base(recipe, store), recipe.evaluate, task_of(data)
+    base, settings, task = base or resolve_base(recipe, store), recipe.evaluate, task_of(data)
     config = AnswerConfig(
         base_path=base.path,
         base_digest=base.digest,
@@ -161,6 +163,15 @@ def resolve_base(recipe: Recipe, store: Store) -> BaseSettings:
 
     base = resolve(recipe.base, store)
     return BaseSettings(name=base.name, path=str(base.path), digest=base.digest)
+
+
+def base_if_here(recipe: Recipe, store: Store) -> BaseSettings | None:
+    """The base, or None where it is not on this machine. Its files are hashed: for a large base that takes minutes."""
+    try:
+        return resolve_base(recipe, store)
+    except InputError as error:  # rows can be looked at before there is a base
+        _logger.info("lengths are given in characters, for there is no tokenizer: %s", error.what)
+        return None
 
 
 def task_of(data: Artifact) -> Settings:
