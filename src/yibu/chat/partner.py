@@ -21,6 +21,7 @@ from yibu.core.store import Artifact, Store
 from yibu.prepare import PrepareConfig
 from yibu.prepare.clean import Cleaner, CleanSettings
 from yibu.prepare.refine import as_prepared
+from yibu.prepare.trace import prepared_from
 from yibu.train import Config
 
 if TYPE_CHECKING:
@@ -235,9 +236,7 @@ def open_partner(model: Artifact, store: Store, max_new_tokens: int | None = Non
 
 def _cleaning(model: Artifact, store: Store) -> Callable[[str], str]:
     """What the rows of training went through."""
-    data = store.find(model.manifest.inputs.get("data", ""))
-    while data is not None and data.manifest.stage != "prepare":
-        data = store.find(data.manifest.inputs.get("data", ""))
+    data = prepared_from(store, store.find(model.manifest.inputs.get("data", "")))
     if data is None:
         log.warning("the rows that this model was trained on are gone, so what you type is cleaned as `plain`")
         return Cleaner(CleanSettings()).text

@@ -18,7 +18,7 @@ from yibu.core.record import SPLITS, Row, read_rows
 from yibu.core.store import Artifact, Store
 from yibu.prepare import PrepareConfig
 from yibu.prepare.refine import Example, Refined, Refused
-from yibu.prepare.trace import trace
+from yibu.prepare.trace import prepared_from, trace
 
 _COPY = "~"  # between the id of a row and what an augmenter adds to it
 _TOKEN = re.compile(r"[A-Za-z0-9]+|\s+|.", re.DOTALL)
@@ -41,9 +41,10 @@ def find_row(store: Store, data: Artifact, id: str) -> dict[str, Any]:
         raise DataError(
             "No row of this data set has this id.", got=id, do="ids stand in train.jsonl, dropped.jsonl and review.csv"
         )
-    while data.manifest.stage != "prepare":
-        data = store.get(data.manifest.inputs["data"])
-    found = trace(parse(PrepareConfig, data.manifest.config), place["source"], place["line"])
+    origin = prepared_from(store, data)
+    if origin is None:
+        raise DataError("The preparation that this data set was made from is gone from the store.", got=data.id)
+    found = trace(parse(PrepareConfig, origin.manifest.config), place["source"], place["line"])
     steps = found.examples if isinstance(found, Refined) else []
     reason = found.reason if isinstance(found, Refused) else place.get("reason")
     return {"id": wanted, **place, "reason": reason, "steps": [example._asdict() for example in steps]}

@@ -6,7 +6,7 @@ that annotations follow, and so that it can be told afterwards what was done to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
@@ -60,15 +60,6 @@ def move(start: int, end: int, edits: Sequence[Edit]) -> tuple[int, int]:
         elif edit.start < end:
             raise SpanLost("an edit reaches over the border of a span")
     return new_start, new_end
-
-
-def without_overlaps(edits: Iterable[Edit]) -> list[Edit]:
-    """Sorted edits of which none overlaps an earlier one; of two that begin alike the longer is kept."""
-    kept: list[Edit] = []
-    for edit in sorted(edits, key=lambda edit: (edit.start, -edit.end)):
-        if not kept or edit.start >= kept[-1].end:
-            kept.append(edit)
-    return kept
 
 
 def edit_field(fields: dict[str, Any], name: str, edits: Sequence[Edit]) -> dict[str, Any]:

@@ -134,15 +134,6 @@ class Draft:
         """The same, where it does not mean quite the same."""
         return self.take(name, path, value, why, state="changed")
 
-    def take_first(self, name: str, paths: Iterable[str], value: Any, why: str = "") -> bool:
-        """Set the first of these paths that this version of yibu has."""
-        for path in paths:
-            if self._put({path: value}) is None:
-                self._note(name, "taken", f"{path}: {shown(value)}", why)
-                return True
-        self._note(name, "not taken", None, why or "this version of yibu has no such setting")
-        return False
-
     def agree(self, name: str, why: str) -> None:
         """It is so in yibu without being asked for."""
         self._note(name, "taken", None, why)

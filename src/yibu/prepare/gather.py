@@ -25,7 +25,7 @@ from yibu.prepare.rejects import Rejects
 from yibu.prepare.review import Review
 from yibu.prepare.settings import PrepareConfig
 from yibu.prepare.table import Labels, Seen, Table
-from yibu.prepare.workers import CHUNK, chunks, over_processes
+from yibu.prepare.workers import chunks, over_processes
 from yibu.readers import Raw
 
 LAYOUT_SAMPLE = 100
@@ -160,12 +160,6 @@ class Gathering:
                     self._take(result, rows, rejects, dropped, changed)
                 progress.advance(len(results))
 
-    def read_row(self, place: int) -> Row:
-        """A row of the scratch file."""
-        with self.rows_path.open("rb") as rows:
-            rows.seek(self._offsets[place])
-            return Row.from_json(rows.readline().decode())
-
     def texts(self) -> Callable[[int], str]:
         """Reads the prompt of a row by its place, for what compares a few rows exactly."""
         rows = self.rows_path.open("rb")  # open as long as the function is held
@@ -179,12 +173,13 @@ class Gathering:
     def _refined(self, make: Callable[[], Refiner], items: Iterable[Item]) -> Results:
         """The items after the steps of a row, in order, by the engine that is set."""
         data = self._config.data
+        worker, work = functools.partial(_Worker, make), enumerate(chunks(items))
         if data.engine == "ray":
             from yibu.prepare.on_ray import over_cluster
 
-            yield from over_cluster(functools.partial(_Worker, make), _numbered(chunks(items, CHUNK)))
+            yield from over_cluster(worker, work)
         else:
-            yield from over_processes(functools.partial(_Worker, make), _numbered(chunks(items, CHUNK)), data.workers)
+            yield from over_processes(worker, work, data.workers)
 
     def _take(
         self, result: Refined | Refused, rows: IO[bytes], rejects: Rejects, dropped: IO[str], changed: IO[str]
@@ -258,10 +253,6 @@ class _Worker:
     def __call__(self, chunk: tuple[int, list[Item]]) -> list[Refined | Refused]:
         number, items = chunk
         return self._refine(items, with_examples=number < _EXAMPLE_CHUNKS)
-
-
-def _numbered(parts: Iterable[list[Item]]) -> Iterator[tuple[int, list[Item]]]:
-    return enumerate(parts)
 
 
 def dropped_line(id: str, source: str, position: int, reason: str, other: str = "") -> str:

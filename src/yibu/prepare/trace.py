@@ -1,15 +1,23 @@
-"""What became of one row: it is read again from its source and refined again, with every step shown."""
+"""Back from what was made to where it comes from: from a data set to its preparation, from a row to its source."""
 
 from __future__ import annotations
 
 import itertools
 
 from yibu.core.errors import DataError
+from yibu.core.store import Artifact, Store
 from yibu.prepare.gather import LAYOUT_SAMPLE, look, open_items
 from yibu.prepare.layout import Layout
 from yibu.prepare.refine import Refined, Refiner, Refused
 from yibu.prepare.settings import PrepareConfig
 from yibu.readers import Raw
+
+
+def prepared_from(store: Store, data: Artifact | None) -> Artifact | None:
+    """The artifact of `prepare` that a data set is or was made from; None where it is gone from the store."""
+    while data is not None and data.manifest.stage != "prepare":
+        data = store.find(data.manifest.inputs.get("data", ""))
+    return data
 
 
 def trace(config: PrepareConfig, source: str, line: int) -> Refined | Refused:
