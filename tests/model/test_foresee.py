@@ -13,7 +13,8 @@ from tiny import ARCHITECTURES, tiny_config, tiny_model
 from yibu import adapters, bases
 from yibu.core.errors import BaseModelError, RecipeError
 from yibu.core.recipe import parse
-from yibu.model.foresee import CARD, Foresight, foresee, layer_bytes, outline, sizes_of
+from yibu.model import foresee as foreseeing
+from yibu.model.foresee import CARD, Foresight, foresee, outline
 from yibu.model.published import published, read_config
 from yibu.train import estimate
 
@@ -170,11 +171,13 @@ def test_nothing_is_allocated() -> None:
 def test_formula_is_that_of_a_run(architecture: str) -> None:
     """The estimate before a run and the one from a config must not drift apart."""
     model = tiny_model(architecture)
-    theirs = estimate.Sizes.of(model, bases.facts_for(model.config))
-    ours = sizes_of(model)
+    facts = bases.facts_for(model.config)
+    theirs, ours = estimate.Sizes.of(model, facts), foreseeing.Sizes.of(model, facts)
     shared = {name: getattr(theirs, name) for name in ours.__dataclass_fields__}
     assert {name: getattr(ours, name) for name in shared} == shared
-    assert layer_bytes(ours, 16) == estimate.layer_bytes(theirs, 16, torch.bfloat16, on_cpu=False)
+    device = torch.bfloat16, False
+    assert foreseeing.layer_bytes(ours, 16, *device) == estimate.layer_bytes(theirs, 16, *device)
+    assert (foreseeing.Sizes, foreseeing.layer_bytes) == (estimate.Sizes, estimate.layer_bytes)
 
 
 @pytest.mark.parametrize(

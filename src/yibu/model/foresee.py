@@ -15,8 +15,9 @@ Bytes of one card are the sum of
   (embedding and head) and one of them;
 - adapter, gradients, optimizer, best: 4 + 4 + 8 + 4 bytes a trained parameter (fp32, two moments of AdamW, the best
   weights so far), over n cards 1/n of it. What is trained whole is counted here in fp32 and above in the base's type;
-- activations: tokens x `layer_bytes` x layers; every card has its own tokens. With ``recompute`` a layer keeps what
-  came in, and one layer is whole. V3.2 (index scores) and V4 (several residual streams) need more than this says;
+- activations: tokens x `yibu.model.sizes.layer_bytes` x layers; every card has its own tokens. With ``recompute`` a
+  layer keeps what came in, and one layer is whole. V3.2 (index scores) and V4 (several residual streams) need more than
+  this says;
 - output layer: logits of one chunk of targets, as `yibu.train.estimate` counts them, and the head in fp32;
 - runtime: `RUNTIME` for what the driver, cuBLAS and NCCL hold. An allowance, not a measurement.
 
@@ -31,11 +32,14 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+import torch
+
 from yibu import adapters, bases
 from yibu.core.errors import BaseModelError
 from yibu.core.recipe import Settings
 from yibu.model.loss import CHUNK
 from yibu.model.published import Config, Published, read_config
+from yibu.model.sizes import Sizes, layer_bytes
 
 Weights = Literal["bf16", "fp8", "nf4"]
 
@@ -54,19 +58,6 @@ _PACKED_BYTES: dict[str, float] = {
     "fp4": 0.5 + 1 / 32,  # on disk only: MXFP4, a scale of 8 bits for 32 numbers (OCP Microscaling 1.0)
 }
 _NOT_SIZES = ("auto_map", "quantization_config", "expert_dtype", "torch_dtype", "dtype", "transformers_version")
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The numbers of an architecture that memory depends on; see `yibu.train.estimate.Sizes`, of which it is a part."""
-
-    layers: int
-    hidden: int
-    vocabulary: int
-    query: int
-    key: int
-    feed_forward: int
-    norms: int
 
 
 @dataclass(frozen=True)
@@ -166,7 +157,6 @@ def outline(config: Mapping[str, Any]) -> Any:
     Raises:
         BaseModelError: transformers has no such language model, or its class refuses these numbers.
     """
-    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     sizes = {key: value for key, value in config.items() if key not in _NOT_SIZES}
@@ -239,42 +229,6 @@ def foresee(
     )
 
 
-def sizes_of(model: Any) -> Sizes:
-    """Read off a model, which may lie on the meta device."""
-    config = model.config.get_text_config()
-    heads = int(config.num_attention_heads)
-    parts = [getattr(config, name, None) for name in ("qk_nope_head_dim", "qk_rope_head_dim")]
-    latent = all(part is not None for part in parts)
-    size = sum(int(part) for part in parts if part) if latent else getattr(config, "head_dim", None)
-    size = size or config.hidden_size // heads
-    chosen = int(getattr(config, "num_experts_per_tok", 0) or 0) + int(getattr(config, "n_shared_experts", 0) or 0)
-    dense = int(getattr(config, "intermediate_size", 0) or 0)
-    hidden = int(config.hidden_size)
-    norms = [
-        sum(tuple(getattr(getattr(child, "weight", None), "shape", ())) == (hidden,) for child in layer.children())
-        for layer in model.get_decoder().layers
-    ]
-    return Sizes(
-        layers=int(config.num_hidden_layers),
-        hidden=hidden,
-        vocabulary=int(model.get_output_embeddings().weight.shape[0]),
-        query=heads * int(size),
-        key=int(size) * (heads if latent else int(getattr(config, "num_key_value_heads", None) or heads)),
-        feed_forward=max(dense, chosen * int(getattr(config, "moe_intermediate_size", 0) or 0)),
-        norms=max(norms, default=0),
-    )
-
-
-def layer_bytes(sizes: Sizes, rank: int) -> int:
-    """What one token leaves behind in one layer for the backward pass, on a card that computes in bf16.
-
-    The formula of `yibu.train.estimate` (checked there by counting saved tensors), with two bytes for attention too.
-    """
-    norms = 4 * sizes.norms * sizes.hidden
-    linear = 2 * (2 * sizes.hidden + sizes.query + 4 * sizes.feed_forward + 7 * rank)
-    return norms + linear + 2 * (2 * sizes.query + 2 * sizes.key)
-
-
 @dataclass(frozen=True)
 class _Need:
     """What does not depend on the number of cards."""
@@ -291,7 +245,7 @@ class _Need:
 
     def on(self, cards: int, available: int) -> Card:
         sizes = self.sizes
-        one_layer = layer_bytes(sizes, self.rank)
+        one_layer = layer_bytes(sizes, self.rank, torch.bfloat16, on_cpu=False)
         kept = 2 * sizes.hidden * sizes.layers + one_layer if self.recompute else one_layer * sizes.layers
         weights = sum(self.bytes_of(part.kind, part.parameters) for part in self.parts)
 
@@ -321,7 +275,7 @@ class _Need:
 
     @cached_property
     def sizes(self) -> Sizes:
-        return sizes_of(self.model)
+        return Sizes.of(self.model, self.facts)
 
     @cached_property
     def gathered(self) -> int:

@@ -22,12 +22,12 @@ from yibu.model.assemble import choose_device, choose_dtype, load_renderer
 from yibu.model.packing import common_prefix, context_length, split_by_tokens
 from yibu.model.render import Example, Renderer
 from yibu.model.resolve import load_model, load_tokenizer
+from yibu.model.sizes import Sizes
 from yibu.train import Config, TrainSettings
 from yibu.train.balance import balance_of, check_labels, draw_weights
 from yibu.train.batches import TooLong, fit_lengths, step_rows
 from yibu.train.estimate import (
     Memory,
-    Sizes,
     efficiency,
     foresee_memory,
     forward_flops,

@@ -4,12 +4,8 @@
 
 - weights: parameters x bytes of their type;
 - adapter: 20 bytes a trained parameter (fp32 weight, gradient, two AdamW moments, the best weights so far);
-- activations: tokens of the largest pack x layers x bytes that one token leaves behind in one layer for the backward
-  pass. With H hidden size, A width of all query heads, K width of all key heads, I width of the feed-forward part that
-  one token sees, r the rank, n norms of a layer, b bytes of the base's type and a bytes that attention computes in
-  (4 on a CPU): ``4 n H`` (norms keep fp32) ``+ b (2 H + A + 4 I + 7 r) + a (2 A + 2 K)``. Counted with
-  ``saved_tensors_hooks`` it is within 20 % for Llama, Qwen2, Gemma 3, DeepSeek V2 and V3; V3.2 and V4, which keep index
-  scores and several residual streams, need more. With ``recompute`` a layer keeps ``b H``, and one layer is whole;
+- activations: tokens of the largest pack x layers x `yibu.model.sizes.layer_bytes`. With ``recompute`` a layer keeps
+  what came in, and one layer is whole;
 - output layer: logits of one chunk of targets, and the head in fp32 that validation compares answers with;
 - libraries: what this process holds now.
 
@@ -24,90 +20,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-from yibu.bases import Facts
 from yibu.core import machine
 from yibu.model.loss import CHUNK
+from yibu.model.sizes import Sizes, layer_bytes
 
 ADAPTER_BYTES = 20
 _MEASURE_SECONDS = 0.4
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The numbers of an architecture that cost depends on.
-
-    Attributes:
-        parameters: all of the base.
-        active: those that one token is multiplied with, without embedding and head (of experts the chosen ones).
-        head: those of the output layer.
-        layers, hidden, vocabulary: as they are called.
-        query, key: width of all query heads and of all key heads.
-        feed_forward: width of the feed-forward part that one token sees.
-        norms: norms of one layer that are as wide as the hidden state.
-    """
-
-    parameters: int
-    active: int
-    head: int
-    layers: int
-    hidden: int
-    vocabulary: int
-    query: int
-    key: int
-    feed_forward: int
-    norms: int
-
-    @staticmethod
-    def of(model: Any, facts: Facts) -> Sizes:
-        """Read off a model, which may lie on the meta device."""
-        config = model.config.get_text_config()
-        chosen = int(getattr(config, "num_experts_per_tok", 0) or 0)
-        embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-        active = 0.0
-        for name, parameter in model.named_parameters():
-            role = facts.role_of(name)
-            if parameter is embedding or parameter is head:
-                continue
-            of_experts = role is not None and role.kind == "experts"
-            active += parameter.numel() * (chosen / parameter.shape[0] if of_experts else 1)
-        heads = int(config.num_attention_heads)
-        parts = [getattr(config, name, None) for name in ("qk_nope_head_dim", "qk_rope_head_dim")]
-        latent = all(part is not None for part in parts)
-        size = sum(int(part) for part in parts if part) if latent else None
-        size = size or getattr(config, "head_dim", None) or config.hidden_size // heads
-        key_heads = heads if latent else int(getattr(config, "num_key_value_heads", None) or heads)
-        return Sizes(
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-            active=round(active),
-            head=head.numel(),
-            layers=int(config.num_hidden_layers),
-            hidden=int(config.hidden_size),
-            vocabulary=head.shape[0],
-            query=heads * int(size),
-            key=key_heads * int(size),
-            feed_forward=_feed_forward(config, chosen),
-            norms=_norms(model, int(config.hidden_size)),
-        )
-
-
-def _feed_forward(config: Any, chosen: int) -> int:
-    """The wider of the dense layers and of the experts that one token sees, the shared ones included."""
-    dense = int(getattr(config, "intermediate_size", 0) or 0)
-    experts = chosen + int(getattr(config, "n_shared_experts", 0) or 0)
-    return max(dense, experts * int(getattr(config, "moe_intermediate_size", 0) or 0))
-
-
-def _norms(model: Any, hidden: int) -> int:
-    """Norms of the hidden state in the layer that has most of them."""
-    counts = [0]
-    for layer in model.get_decoder().layers:
-        weights = [getattr(child, "weight", None) for child in layer.children()]
-        counts.append(sum(weight is not None and tuple(weight.shape) == (hidden,) for weight in weights))
-    return max(counts)
 
 
 @dataclass(frozen=True)
@@ -157,14 +78,6 @@ def foresee_memory(
         libraries=machine.resident_bytes() if on_cpu else 0,
         available=machine.memory_bytes()[1] if on_cpu else torch.cuda.mem_get_info(device)[0],
     )
-
-
-def layer_bytes(sizes: Sizes, rank: int, dtype: torch.dtype, on_cpu: bool) -> int:
-    """What one token leaves behind in one layer for the backward pass; the formula of the module's text."""
-    width, attention = dtype.itemsize, 4 if on_cpu else dtype.itemsize
-    norms = 4 * sizes.norms * sizes.hidden
-    linear = width * (2 * sizes.hidden + sizes.query + 4 * sizes.feed_forward + 7 * rank)
-    return norms + linear + attention * (2 * sizes.query + 2 * sizes.key)
 
 
 def training_flops(sizes: Sizes, tokens: int, targets: int, recompute: bool = False) -> float:
