@@ -271,7 +271,7 @@ def test_a_killed_run_leaves_nothing_that_is_used(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(lower, "_run", dies)
     with pytest.raises(KeyboardInterrupt):
         lower.fill(data)
-    (lower.folder / f".0{module._PART}").write_bytes(b"of a run that was killed while it wrote")
+    (lower.folder / ".0.yibu-tmp").write_bytes(b"of a run that was killed while it wrote")
     again = Lower(model, tmp_path, DIGEST)
     kept = again.fill(data)
     assert (kept.computed, kept.found) == (2, 2)  # the first file was whole

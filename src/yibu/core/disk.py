@@ -15,7 +15,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from yibu.core.errors import InputError, NoSpace, YibuError
 
@@ -85,14 +85,29 @@ def write_atomically(path: Path | str, data: bytes | str) -> None:
     Raises:
         NoSpace: the disk is full; the target is as it was and no temporary file stays.
     """
-    target = Path(path)
     raw = data.encode() if isinstance(data, str) else data
+    with whole_file(Path(path), len(raw)) as file:
+        file.write(raw)
+
+
+@contextlib.contextmanager
+def whole_file(target: Path, num_bytes: int, private: bool = False) -> Iterator[BinaryIO]:
+    """A file to be written piece by piece, whose name appears when all of it is on the disk.
+
+    Args:
+        target: its path; its folder is made.
+        num_bytes: that will be written, for the message.
+        private: nobody but its owner may read it.
+
+    Raises:
+        NoSpace: the disk is full; the target is as it was and no temporary file stays.
+    """
     temporary = target.with_name(f".{secrets.token_hex(6)}{_TEMPORARY}")
-    with space_for(f"{target.name}, {len(raw):,} bytes", target.parent):
+    with space_for(f"{target.name}, {num_bytes:,} bytes", target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(temporary, "xb") as file:
-                file.write(raw)
+            with open(temporary, "xb", opener=_for_its_owner if private else None) as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
@@ -101,6 +116,10 @@ def write_atomically(path: Path | str, data: bytes | str) -> None:
                 temporary.unlink()
             raise
         sync_folder(target.parent)
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def remove_temporary(folder: Path) -> None:

@@ -30,8 +30,6 @@ import copy
 import hashlib
 import itertools
 import json
-import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +43,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import AttentionInterface, DynamicCache
 
-from yibu.core.disk import digest_json, space_for, sync_folder
+from yibu.core.disk import digest_json, remove_temporary, whole_file
 from yibu.core.errors import InputError, NoSpace
 from yibu.core.lock import hold
 from yibu.core.log import get
@@ -61,7 +59,6 @@ RESERVE = 2**30  # bytes left free beside the cache, for checkpoints and what th
 _FILE_BYTES, _FILE_ROWS = 2**30, 20_000  # of one file; what a killed run can lose
 _SAMPLE = 4096  # numbers of each lower weight that the key looks at
 _DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64"}
-_PART = ".yibu-part"
 # Largest difference of a row's mean loss per target between both ways, as a share of it and absolutely. 16 bits
 # disagree with themselves by that much in another order of summation.
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-5}
@@ -393,8 +390,7 @@ class Lower:
             )
 
     def _write(self, entries: Mapping[str, tuple[int, ...]], beginning: Sequence[int]) -> None:
-        for old in self.folder.glob(f".*{_PART}"):  # a killed run's: the lock is ours
-            old.unlink(missing_ok=True)
+        remove_temporary(self.folder)  # a killed run's: the lock is ours
         attend = _CONTINUED if beginning else self._causal.config._attn_implementation
         with (
             torch.no_grad(),
@@ -461,22 +457,11 @@ class _Rows:
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
         path = self._folder / f"rows-{hashlib.sha256(text).hexdigest()[:32]}.safetensors"
-        part = self._folder / f".{secrets.token_hex(6)}{_PART}"
-        with space_for(f"{path.name}, {end:,} bytes", self._folder):
-            try:
-                with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                    file.write(len(text).to_bytes(8, "little") + text)
-                    for ids, state in zip(entries.values(), states, strict=True):
-                        assert (state.shape, state.dtype) == ((len(ids), *shape), dtype)
-                        file.write(state.contiguous().view(torch.uint8).numpy().data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(part, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    part.unlink()
-                raise
-            sync_folder(self._folder)
+        with whole_file(path, end, private=True) as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for ids, state in zip(entries.values(), states, strict=True):
+                assert (state.shape, state.dtype) == ((len(ids), *shape), dtype)
+                file.write(state.contiguous().view(torch.uint8).numpy().data)
         self._open(path)
 
     def _open(self, path: Path) -> None:
