@@ -28,7 +28,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from yibu.core.errors import TrainingError
 from yibu.core.plugs import Family
@@ -49,29 +49,6 @@ class AdapterFamily(Family):
 
 
 FAMILY = AdapterFamily(__name__, requires=("Settings", "plan", "attach", "save", "load", "merge"))
-
-
-class Role(Protocol):
-    """What an adapter needs of `yibu.bases.Role`; families do not import each other."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def adapt(self) -> bool: ...
-    @property
-    def optional(self) -> bool: ...
-
-
-class Facts(Protocol):
-    """What an adapter needs of `yibu.bases.Facts`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def roles(self) -> Sequence[Role]: ...
-    def role_of(self, name: str) -> Role | None: ...
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from yibu.adapters import Facts, Plan
+from yibu.adapters import Plan
+from yibu.core.architecture import Facts
 from yibu.core.errors import TrainingError
 
 

@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from yibu.adapters import Facts, Plan, PlannedClass, check_attached
+from yibu.adapters import Plan, PlannedClass, check_attached
 from yibu.adapters._layers import Layers, chosen_layers, depth_of, is_chosen
 from yibu.adapters._origin import check_mark, mark_of, write_tensors
 from yibu.adapters._targets import modules_by_role
 from yibu.adapters.lora import GATE
+from yibu.core.architecture import Facts
 from yibu.core.errors import BaseModelError, InputError, RecipeError, TrainingError
 from yibu.core.recipe import Settings as BaseSettings
 

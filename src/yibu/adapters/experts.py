@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from yibu.adapters import Facts, Plan, PlannedClass
+from yibu.adapters import Plan, PlannedClass
 from yibu.adapters._origin import check_mark, mark_of
+from yibu.core.architecture import Facts
 from yibu.core.errors import BaseModelError, RecipeError, TrainingError
 from yibu.core.recipe import Settings as BaseSettings
 

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from yibu.adapters import Facts, Plan, PlannedClass, Role, check_attached
+from yibu.adapters import Plan, PlannedClass, check_attached
 from yibu.adapters._layers import Layers, chosen_layers, depth_of, is_chosen
 from yibu.adapters._origin import check_mark, mark_of, write_tensors
+from yibu.core.architecture import Facts, Role
 from yibu.core.errors import BaseModelError, RecipeError, TrainingError, nearest
 from yibu.core.recipe import Settings as BaseSettings
 

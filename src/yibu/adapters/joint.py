@@ -15,9 +15,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from yibu.adapters import Facts, Plan, bottleneck, check_attached, lora
+from yibu.adapters import Plan, bottleneck, check_attached, lora
 from yibu.adapters.bottleneck import Settings as BottleneckSettings
 from yibu.adapters.lora import Settings as LoraSettings
+from yibu.core.architecture import Facts
 from yibu.core.errors import BaseModelError, InputError, RecipeError
 from yibu.core.recipe import Settings as BaseSettings
 

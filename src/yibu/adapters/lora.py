@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from yibu.adapters import Facts, Plan, PlannedClass, Role, check_attached
+from yibu.adapters import Plan, PlannedClass, check_attached
 from yibu.adapters._layers import Layers, chosen_layers, depth_of, is_chosen
 from yibu.adapters._origin import check_mark, mark_of, read_header, write_tensors
 from yibu.adapters._targets import (
@@ -26,6 +26,7 @@ from yibu.adapters._targets import (
     rewritten_by_peft,
     without_layer,
 )
+from yibu.core.architecture import Facts, Role
 from yibu.core.errors import BaseModelError, RecipeError, TrainingError, nearest
 from yibu.core.recipe import Settings as BaseSettings
 

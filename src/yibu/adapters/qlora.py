@@ -20,9 +20,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from yibu.adapters import Facts, Plan, check_attached, lora
+from yibu.adapters import Plan, check_attached, lora
 from yibu.adapters._origin import read_header
 from yibu.adapters._targets import modules_by_role
+from yibu.core.architecture import Facts
 from yibu.core.errors import BaseModelError, InputError, MissingExtra, RecipeError
 
 SHRINKS = True

@@ -24,10 +24,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from yibu.core.architecture import Facts
 from yibu.core.errors import RecipeError
 from yibu.core.plugs import Family
 from yibu.core.recipe import Settings
-from yibu.importers._draft import Draft, Facts, Imported, Key, State
+from yibu.importers._draft import Draft, Imported, Key, State
 
 __all__ = ["FAMILY", "Draft", "Facts", "Imported", "Key", "State", "base_of", "convert", "detect"]
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from yibu.importers._draft import Draft, Facts
+from yibu.core.architecture import Facts
+from yibu.importers._draft import Draft
 
 # The layer of Llama and Qwen2, and multi-head latent attention: what the tools' users write, and the roles here.
 _ROLES = {

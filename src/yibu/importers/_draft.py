@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
+from yibu.core.architecture import Facts
 from yibu.core.errors import RecipeError, nearest
 from yibu.core.recipe import Settings, parse
 
@@ -18,27 +19,6 @@ State = Literal["taken", "changed", "not taken"]
 _ORDER = ("name", "base", "task", "data", "augment", "inspect", "adapter", "train", "evaluate")
 _UNSET = "(no data set yet)"
 _TYPO = 0.85  # likeness from which another name is taken for what was meant
-
-
-class Role(Protocol):
-    """What an importer needs of `yibu.bases.Role`; families do not import each other."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def adapt(self) -> bool: ...
-
-
-class Facts(Protocol):
-    """What an importer needs of `yibu.bases.Facts`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def roles(self) -> Sequence[Role]: ...
-    def role_of(self, name: str) -> Role | None: ...
 
 
 @dataclass(frozen=True)
