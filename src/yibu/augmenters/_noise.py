@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from yibu.augmenters import Level, NoiseSettings, Spans
 from yibu.augmenters._meaning import GRAVE, NEGATING, NUMERALS, guarded, same_meaning
@@ -14,17 +14,20 @@ from yibu.core.edits import Edit, apply
 if TYPE_CHECKING:
     from yibu.terms import Dictionary
 
+Chosen = TypeVar("Chosen", bound=NoiseSettings)
 
-class Noise:
+
+class Noise(Generic[Chosen]):
     """Base of the augmenters that change characters; a plug says only which changes there are (`candidates`)."""
 
     level: Level = "edits"
 
-    def __init__(self, settings: NoiseSettings) -> None:
+    def __init__(self, settings: Chosen) -> None:
         """
         Raises:
             InputError: a dictionary cannot be read.
         """
+        self._settings = settings
         self._rate = settings.rate
         self._keep = settings.keep
         self._terms = dictionary_of(settings.dictionary)

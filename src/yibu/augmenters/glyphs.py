@@ -20,17 +20,9 @@ class Settings(NoiseSettings):
     choices: int = Field(default=4, ge=1, le=4, description="look-alikes considered for one character")
 
 
-class Augmenter(Noise):
+class Augmenter(Noise[Settings]):
     """See `yibu.augmenters`."""
-
-    def __init__(self, settings: Settings) -> None:
-        """
-        Raises:
-            InputError: a dictionary cannot be read.
-        """
-        super().__init__(settings)
-        self._choices = settings.choices
 
     def candidates(self, text: str) -> Iterator[Edit]:
         for place, character in enumerate(text):
-            yield from (Edit(place, place + 1, new) for new in ALIKE.get(character, "")[: self._choices])
+            yield from (Edit(place, place + 1, new) for new in ALIKE.get(character, "")[: self._settings.choices])

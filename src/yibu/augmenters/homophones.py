@@ -28,16 +28,8 @@ class Settings(NoiseSettings):
     choices: int = Field(default=6, ge=1, description="replacements considered for one character")
 
 
-class Augmenter(Noise):
+class Augmenter(Noise[Settings]):
     """See `yibu.augmenters`."""
-
-    def __init__(self, settings: Settings) -> None:
-        """
-        Raises:
-            InputError: a dictionary cannot be read.
-        """
-        super().__init__(settings)
-        self._settings = settings
 
     def candidates(self, text: str) -> Iterator[Edit]:
         settings = self._settings

@@ -50,16 +50,8 @@ class Settings(NoiseSettings):
     common: int = Field(default=2500, ge=100, le=3755, description="replacements are among so many frequent characters")
 
 
-class Augmenter(Noise):
+class Augmenter(Noise[Settings]):
     """See `yibu.augmenters`."""
-
-    def __init__(self, settings: Settings) -> None:
-        """
-        Raises:
-            InputError: a dictionary cannot be read.
-        """
-        super().__init__(settings)
-        self._settings = settings
 
     def candidates(self, text: str) -> Iterator[Edit]:
         if self._settings.latin:

@@ -88,15 +88,8 @@ class Settings(NoiseSettings):
     kind: Literal["ocr"] = "ocr"
 
 
-class Augmenter(Noise):
+class Augmenter(Noise[Settings]):
     """See `yibu.augmenters`."""
-
-    def __init__(self, settings: Settings) -> None:
-        """
-        Raises:
-            InputError: a dictionary cannot be read.
-        """
-        super().__init__(settings)
 
     def candidates(self, text: str) -> Iterator[Edit]:
         for place, character in enumerate(text):
