@@ -74,8 +74,9 @@ def trained(prepared: tuple[Store, Artifact, BaseSettings]) -> Artifact:
         ({"init": "eva"}, {"max_steps": 3}),
         ({"kind": "bottleneck"}, {"max_steps": 3}),
         ({"kind": "full"}, {"max_steps": 3, "weight_decay": 0.1}),
+        ({"layers": "top-1", "dropout": 0.2}, {"lower_cache": True, "pack_tokens": 64}),
     ],
-    ids=["plain", "dropout", "weighted", "balanced", "auto", "eva", "bottleneck", "full"],
+    ids=["plain", "dropout", "weighted", "balanced", "auto", "eva", "bottleneck", "full", "lower_cache"],
 )
 def test_a_replay_ends_in_the_same_bytes(
     prepared: tuple[Store, Artifact, BaseSettings],

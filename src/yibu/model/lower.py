@@ -54,6 +54,7 @@ from yibu.model.render import Example
 
 log = get("lower")
 
+LOWER = "lower"  # folder of the store that all such caches lie in
 FORMAT = 1  # raised when the same rows would be kept in another way
 RESERVE = 2**30  # bytes left free beside the cache, for checkpoints and what the run writes
 _FILE_BYTES, _FILE_ROWS = 2**30, 20_000  # of one file; what a killed run can lose
@@ -137,7 +138,7 @@ class Lower:
 
     Args:
         model: base with its adapter attached, in the type and on the device of the training.
-        root: folder of all such caches, for example ``<store>/lower``; nothing is written before `fill`.
+        root: folder of all such caches, for example `LOWER` in a store's root; nothing is written before `fill`.
         base_digest: SHA-256 of the base's files.
         max_bytes: most that this cache may hold on disk; None: what the disk has, less `RESERVE`.
 

@@ -54,6 +54,11 @@ class TrainSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1, description="CPU threads; default: torch's choice")
     recompute: bool = Field(False, description="recompute activations in the backward pass: less memory, slower")
+    lower_cache: bool = Field(
+        False,
+        description="run the frozen layers below the lowest adapter (adapter.layers) once and keep what they make of "
+        "every row on disk: the same losses, less time from the second epoch on",
+    )
     trackers: tuple[str, ...] = Field((), description="tensorboard | mlflow | wandb")
 
     @field_validator("trackers")
@@ -99,7 +104,8 @@ class Config(Settings):
 @stage(
     version=2,
     resumable=True,
-    # The place of the base is not its content, and a device, a thread count or a log changes nothing that is promised.
+    # The place of the base is not its content; a device, a thread count, a log, or what is kept of the lower layers
+    # changes nothing that is promised.
     neutral=(
         "base.name",
         "base.path",
@@ -107,6 +113,7 @@ class Config(Settings):
         "train.device",
         "train.threads",
         "train.recompute",
+        "train.lower_cache",
         "train.trackers",
     ),
 )
@@ -119,6 +126,8 @@ def train(config: Config, work: Work, *, data: Artifact) -> None:
 
     Raises:
         RecipeError: classes are to be balanced and the task has no label.
+        InputError: the lower layers are to be kept, and no frozen layer lies below the adapter.
+        NoSpace: what is to be kept of the lower layers does not fit on the disk.
         DataError: rows that do not fit, or a single class that is to be balanced.
         TrainingError: something that must hold does not (``proof.json``), a planned module that is not trained, a loss
             that is no number, or too little memory for a single row.

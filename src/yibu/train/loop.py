@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from yibu.core.errors import TrainingError
 from yibu.core.log import get
 from yibu.core.progress import track
 from yibu.core.recipe import Settings
+from yibu.model.lower import Lower
 from yibu.model.packing import Pack, make_pack, pack_loss, split_by_tokens, target_losses
 from yibu.model.render import Example
 from yibu.train import TrainSettings
@@ -58,12 +60,18 @@ class Setting:
     Attributes:
         packed: rows may share a forward pass.
         prefix: number of tokens that all rows begin with alike; computed once per pack.
+        lower: what the frozen layers below the lowest adapter make of every row, where it is kept.
     """
 
     device: torch.device
     dtype: torch.dtype
     packed: bool
     prefix: int = 0
+    lower: Lower | None = None
+
+    def feeding(self, pack: Pack) -> AbstractContextManager[None]:
+        """A block in which a forward pass over this pack begins where its rows are kept, if they are."""
+        return nullcontext() if self.lower is None else self.lower.feeding(pack)
 
 
 @dataclass(frozen=True)
@@ -241,7 +249,9 @@ def add_gradients(
         too_large = False
         try:
             torch.manual_seed(one.seed)
-            loss = pack_loss(model, one.pack.to(setting.device)) / total
+            pack = one.pack.to(setting.device)
+            with setting.feeding(pack):
+                loss = pack_loss(model, pack) / total
             (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
             summed += float(loss.detach())
         except (RuntimeError, MemoryError) as error:
@@ -371,7 +381,8 @@ def validation_loss(model: nn.Module, examples: Sequence[Example], pack_tokens: 
         too_large = False
         try:
             pack = make_pack(run, setting.prefix).to(setting.device)
-            losses_N = target_losses(model, pack)
+            with setting.feeding(pack):
+                losses_N = target_losses(model, pack)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

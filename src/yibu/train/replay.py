@@ -187,6 +187,8 @@ def _present(data: Artifact, without: Set[str]) -> set[str]:
 def _as_it_was(ready: Ready, recorded: Mapping[str, Any]) -> Ready:
     """With the common beginning of the run's own rows, which those that are left share too."""
     setting = replace(ready.setting, packed=recorded["packed"], prefix=recorded["prefix"])
+    if setting.lower is not None:  # what is kept of a row begins behind the common beginning
+        setting.lower.fill([*ready.train_examples, *ready.valid], setting.prefix)
     return replace(ready, setting=setting)
 
 

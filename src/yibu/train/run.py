@@ -19,6 +19,7 @@ from yibu.core.recipe import Settings
 from yibu.core.record import Split, read_rows
 from yibu.core.store import Artifact, Work
 from yibu.model.assemble import Assembled, for_answers, for_training
+from yibu.model.lower import LOWER, Lower
 from yibu.model.packing import common_prefix, context_length, hidden_states, make_pack, split_by_tokens
 from yibu.model.render import Example, Renderer
 from yibu.train import TRACKERS, Config, TrainSettings
@@ -177,6 +178,9 @@ def make_ready(config: Config, data: Artifact, without: Set[str] = frozenset()) 
     packed, packing = check_packing(base, train.examples, prefix)
     setting = Setting(base.device, base.dtype, packed, prefix if packed else 0)
     _initialise(base, adapter, train.examples, settings, setting)
+    if settings.lower_cache:
+        lower = _kept_lower(config, base, [*train_examples, *valid], setting, data)
+        setting = replace(setting, lower=lower)
     trainable = {name: p for name, p in base.model.named_parameters() if p.requires_grad}
     return Ready(
         base=base,
@@ -228,6 +232,15 @@ def _initialise(
             hidden_states(base.model, make_pack(few_rows, setting.prefix).to(setting.device))
 
     plug.initialise(base.model, adapter, run_sample)
+
+
+def _kept_lower(config: Config, base: Assembled, rows: Sequence[Example], setting: Setting, data: Artifact) -> Lower:
+    """What the frozen lower layers make of all rows, computed where it is missing, and proven on some of them."""
+    lower = Lower(base.model, data.path.parent.parent / LOWER, config.base.digest)
+    lower.fill(rows, setting.prefix)
+    difference = lower.check(rows, setting.prefix, setting.packed)
+    log.info("training starts at layer %d; losses differ by %.1e at most", lower.first, difference)
+    return lower
 
 
 def prove(ready: Ready, settings: TrainSettings, layout: Layout, work: Work, step: int) -> None:
@@ -372,6 +385,7 @@ def fingerprint(config: Config, ready: Ready, data: Artifact) -> dict[str, Any]:
         "recompute": settings.recompute,
         "packed": setting.packed,
         "prefix": setting.prefix,
+        "lower_cache": setting.lower is not None,
         "rows_per_step": settings.batch * settings.accumulate,
         "base": config.base.digest,
         "data": data.id,
@@ -424,6 +438,7 @@ def summary(config: Config, ready: Ready, progress: Progress, layout: Layout, sw
         "out_of_memory": len(layout.cuts) > 1 or layout.cuts[0] != Cut(0, config.train.batch, config.train.pack_tokens),
         "packed": setting.packed,
         "shared_prefix_tokens": setting.prefix,
+        "first_layer_run": 0 if setting.lower is None else setting.lower.first,
         "device": str(base.device),
         "dtype": str(base.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
