@@ -284,7 +284,7 @@ def resamples(num_rows: int, num: int, seed: int = 0) -> np.ndarray:
     return np.concatenate([np.ones((1, num_rows)), counts]).astype(np.float32)
 
 
-def compare(task: Task, without: Answers, with_: Answers, num_resamples: int) -> list[dict[str, Any]]:
+def compare(task: Task | Any, without: Answers, with_: Answers, num_resamples: int) -> list[dict[str, Any]]:
     """Losses at each rate for noise of the same kinds and of the unseen one, with intervals."""
     truth, weights = task.labels[task.tested], resamples(len(task.tested), num_resamples)
     clean = [macro_f1(truth, said["clean", 0.0], weights) for said in (without, with_)]
@@ -344,13 +344,13 @@ def main(names: Sequence[str], models: Sequence[str], share: float, num_copies: 
             rows = compare(task, said[0], said[1], num_resamples)
             console.print(f"{name} {model}: {time.monotonic() - began:.0f} s")
             for row in rows:
-                _show(table, f"{name} {model}", row)
+                show_row(table, f"{name} {model}", row)
                 if not dry:
-                    _record(name, model, row, len(task.tested))
+                    record_row(name, model, row, len(task.tested))
     console.print(table)
 
 
-def _show(table: Table, name: str, row: dict[str, Any]) -> None:
+def show_row(table: Table, name: str, row: dict[str, Any]) -> None:
     table.add_row(
         *name.split(),
         f"{row['rate']:.0%} {row['noise']}",
@@ -363,7 +363,7 @@ def _show(table: Table, name: str, row: dict[str, Any]) -> None:
     )
 
 
-def _record(task: str, model: str, row: dict[str, Any], num_rows: int) -> None:
+def record_row(task: str, model: str, row: dict[str, Any], num_rows: int) -> None:
     """The ratio, and what is saved with its paired interval; the noise that training never saw has no goal."""
     percent, same = round(100 * row["rate"]), row["noise"] == "same"
     name = f"{percent}.{task}.{model}" + ("" if same else ".unseen")
