@@ -94,7 +94,7 @@ def matthews(truth: Sequence[str], answers: Sequence[str]) -> Additive:
     """
     is_truth_NK, is_answer_NK = _labels(truth, answers)
     right_N = (is_truth_NK & is_answer_NK).any(axis=1)
-    outside_N = ~is_answer_NK.any(axis=1)
+    outside_N = np.logical_not(is_answer_NK.any(axis=1))
     columns = [right_N[:, None], is_truth_NK, np.zeros((len(truth), 1)), is_answer_NK, outside_N[:, None]]
     return Additive(np.concatenate(columns, axis=1).astype(float), _matthews_of_counts, spread="jackknife")
 
@@ -115,7 +115,7 @@ def _labels(truth: Sequence[str], answers: Sequence[str]) -> tuple[npt.NDArray[n
     codes = {label: code for code, label in enumerate(sorted(set(truth_labels)))}
     truth_N = np.array([codes[label] for label in truth_labels])
     answer_N = np.array([codes.get(normalise(label), -1) for label in answers])
-    return truth_N[:, None] == np.arange(len(codes)), answer_N[:, None] == np.arange(len(codes))
+    return np.equal.outer(truth_N, np.arange(len(codes))), np.equal.outer(answer_N, np.arange(len(codes)))
 
 
 def _macro_f1_of_counts(sums: FloatArray) -> FloatArray:
