@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from yibu.metrics.facts import Side, Value, content_words, denied_spans, denied_words, sides, spoken_numbers, values
 
-
 WORDS = ["one", "two", "twenty", "hundred", "thousand", "and", "十", "百", "二", "点", "万", "nineteen", "x"]
 
 
