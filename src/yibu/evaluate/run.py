@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from yibu.core.store import Artifact, Work
 from yibu.evaluate import ReportConfig
 from yibu.evaluate.compare import compare
+from yibu.evaluate.gates import ask
+from yibu.evaluate.matrix import matrix
 from yibu.evaluate.report import Lineage, ReportData, TestRow, render
 from yibu.evaluate.report.text import Lang
 from yibu.evaluate.systems import prediction_lines, read_systems
@@ -24,6 +26,7 @@ def run(
     answers: Artifact,
     valid_answers: Artifact | None = None,
     valid_base_answers: Artifact | None = None,
+    folds: Artifact | None = None,
 ) -> None:
     """The body of the stage `yibu.evaluate.evaluate`."""
     settings = config.evaluate
@@ -51,6 +54,10 @@ def run(
         "notes": found.notes,
         "calibration": systems.calibration,
     }
+    pooled = None if folds is None else folds.read_json("folds.json")
+    model_summary = model.read_json("summary.json")
+    metrics["matrix"] = matrix(metrics, model_summary, pooled)
+    metrics["gates"] = [outcome.as_dict() for outcome in ask(settings.gates, metrics["matrix"])]
     work.write_json("metrics.json", metrics)
     predictions = prediction_lines(rows, truth, systems.said, systems.cheap)
     with work.file("predictions.jsonl").open("w", encoding="utf-8") as lines:
@@ -63,7 +70,8 @@ def run(
         language=language,
         metrics=metrics,
         data=summary,
-        model=model.read_json("summary.json"),
+        model=model_summary,
+        folds=pooled,
         plan=model.read_json("plan.json"),
         history=[json.loads(line) for line in model.file("history.jsonl").read_text(encoding="utf-8").splitlines()],
         predictions=predictions,
@@ -77,6 +85,7 @@ def run(
                 "answer (tuned)": answers,
                 "answer (base, valid)": valid_base_answers,
                 "answer (tuned, valid)": valid_answers,
+                "pool (folds)": folds,
             },
         ),
     )
