@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from yibu.core.errors import DataError
 from yibu.metrics.resample import mean
 from yibu.metrics.scores import macro_f1
-from yibu.metrics.stats import Interval, PairedTest, bootstrap, holm, interval, jackknife, mcnemar, permutation, wilson
+from yibu.metrics.stats import (
+    Interval,
+    PairedTest,
+    bootstrap,
+    holm,
+    interval,
+    jackknife,
+    mcnemar,
+    nadeau_bengio,
+    permutation,
+    wilson,
+)
 
 Generator = np.random.Generator
 RUNS = 2_000  # then a true coverage of 94.5 % is measured to +- 1 %
@@ -331,3 +342,67 @@ class TestHolm:
         assert all(p <= new <= 1 for p, new in zip(p_values, adjusted, strict=True))
         order = sorted(range(len(p_values)), key=lambda place: p_values[place])
         assert sorted(adjusted) == [adjusted[place] for place in order]
+
+
+class TestNadeauBengio:
+    def test_by_hand(self) -> None:
+        # Mean 0.03, variance 0.00025, factor 1/5 + 20/80 = 0.45: t = 0.03 / sqrt(0.0001125) = 2.8284 with 4 degrees.
+        found = nadeau_bengio([0.02, 0.04, 0.01, 0.03, 0.05], num_train=80, num_test=20)
+        assert found.difference == pytest.approx(0.03)
+        assert found.p == pytest.approx(0.047421, abs=1e-6)
+        assert found.high - found.difference == pytest.approx(2.776445 * math.sqrt(0.0001125), abs=1e-7)
+        assert found.difference - found.low == pytest.approx(found.high - found.difference)
+        assert (found.n, found.test, found.method) == (5, "corrected resampled t", "corrected resampled t 95 %")
+
+    def test_without_test_rows_to_speak_of_it_is_the_plain_t(self) -> None:
+        from scipy.stats import ttest_1samp
+
+        differences = np.random.default_rng(1).normal(0.1, 0.2, 10)
+        expected = ttest_1samp(differences, 0)
+        found = nadeau_bengio(differences, num_train=10**12, num_test=1, level=0.9)
+        limits = expected.confidence_interval(0.9)
+        assert found.p == pytest.approx(expected.pvalue)
+        assert (found.low, found.high) == pytest.approx((limits.low, limits.high))
+        assert nadeau_bengio(differences, 90, 10).p > expected.pvalue
+
+    def test_finds_no_difference_between_folds_of_one_learner_where_the_plain_t_does(self) -> None:
+        """Two ways to guess a mean that are equally good, over ten random halves of the same 60 rows."""
+        from scipy.stats import ttest_1samp
+
+        rng = np.random.default_rng(0)
+        corrected, plain = [], []
+        for _ in range(400):
+            rows = rng.normal(size=(60, 2))
+            differences = []
+            for _ in range(10):
+                order = rng.permutation(60)
+                train, test = rows[order[:30]], rows[order[30:]]
+                errors = ((test - train.mean(axis=0)) ** 2).mean(axis=0)
+                differences.append(errors[0] - errors[1])
+            corrected.append(nadeau_bengio(differences, 30, 30).p)
+            plain.append(ttest_1samp(differences, 0).pvalue)
+        assert np.mean(np.array(corrected) < 0.05) <= 0.08
+        assert np.mean(np.array(plain) < 0.05) > 0.2
+
+    def test_equal_differences_are_a_point(self) -> None:
+        assert nadeau_bengio([0.0, 0.0, 0.0], 2, 1).p == 1
+        found = nadeau_bengio([0.1, 0.1, 0.1], 2, 1)
+        assert (found.low, found.high, found.p) == (found.difference, found.difference, 0)
+
+    @settings(deadline=None)
+    @given(st.lists(st.floats(-1, 1), min_size=2, max_size=10), st.integers(1, 1000), st.integers(1, 1000))
+    def test_bounds_and_symmetry(self, differences: list[float], num_train: int, num_test: int) -> None:
+        found = nadeau_bengio(differences, num_train, num_test)
+        turned = nadeau_bengio([-value for value in differences], num_train, num_test)
+        assert 0 <= found.p <= 1
+        assert found.low <= found.difference <= found.high
+        assert turned.p == pytest.approx(found.p)
+        assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+
+    def test_what_cannot_be_tested_is_refused(self) -> None:
+        with pytest.raises(DataError, match="at least two"):
+            nadeau_bengio([0.1], 80, 20)
+        with pytest.raises(DataError, match="finite"):
+            nadeau_bengio([0.1, math.nan], 80, 20)
+        with pytest.raises(DataError, match="rows"):
+            nadeau_bengio([0.1, 0.2], 0, 20)

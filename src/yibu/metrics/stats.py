@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from yibu.core.errors import DataError
 from yibu.metrics.resample import (
@@ -194,6 +194,49 @@ def permutation(
         (low, high), method = _bca(parts_GS, difference_of, resamples, seed, level), "BCa bootstrap"
     test = "paired permutation" if len(parts_GS) == num_items else "paired permutation of groups"
     return PairedTest(difference, low, high, p, num_items, test, _name(method, level, num_items, len(parts_GS)))
+
+
+def nadeau_bengio(differences_F: npt.ArrayLike, num_train: float, num_test: float, level: float = LEVEL) -> PairedTest:
+    """The mean difference ``a - b`` of two ways of training over folds or repeated splits: corrected resampled t.
+
+    Folds share most of their training rows, so that their differences are not independent and the plain t finds
+    differences that are not there. Nadeau and Bengio (2003, "Inference for the Generalization Error", Machine Learning
+    52, 239-281, section 3) multiply the variance of the differences by ``1/F + num_test / num_train`` in place of 1/F.
+    There is no unbiased estimate of this variance (Bengio and Grandvalet 2004), so read the test as an approximation.
+
+    Args:
+        differences_F: of the metric, one per fold or repetition, those of all repetitions in one row.
+        num_train: rows that each fold trains on (the mean where they differ).
+        num_test: rows that each fold is tested on.
+        level: confidence of the interval.
+
+    Returns:
+        ``n`` is the number of folds. Where all differences are equal the interval is a point, and p is 1 if they are 0
+        and else 0.
+
+    Raises:
+        DataError: fewer than two folds, a difference that is not finite, or no rows.
+    """
+    differences = np.asarray(differences_F, dtype=float)
+    num_folds = len(differences)
+    if num_folds < 2:
+        raise DataError("A spread over folds needs at least two.", got=f"{num_folds} folds")
+    if not np.isfinite(differences).all():
+        raise DataError("A difference of a fold is not a finite number.", got="NaN or infinity")
+    if num_train <= 0 or num_test <= 0:
+        raise DataError("Each fold trains on rows and is tested on rows.", got=f"{num_train} and {num_test}")
+    difference = float(differences.mean())
+    spread = float(differences.std(ddof=1))
+    if spread < 1e-12 * max(1.0, abs(difference)):  # rounding of equal differences
+        spread = 0.0
+    error = spread * math.sqrt(1 / num_folds + num_test / num_train)
+    reach = -float(stdtrit(num_folds - 1, (1 - level) / 2)) * error
+    if error == 0:
+        p = float(difference == 0)
+    else:
+        p = 2 * float(stdtr(num_folds - 1, -abs(difference) / error))
+    method = f"corrected resampled t {100 * level:g} %"
+    return PairedTest(difference, difference - reach, difference + reach, p, num_folds, "corrected resampled t", method)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
