@@ -51,6 +51,7 @@ Engine = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="machine-readable lines on stdout")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log more, and show tracebacks")]
 Lang = Annotated[Literal["en", "zh"] | None, typer.Option("--lang", help="language of the report")]
+Force = Annotated[bool, typer.Option("--force", help="go on past missed gates; it is written into the ledger")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="write it to this file")]
 
 MAKE, ASK, LOOK = "Make", "Use", "Look"
@@ -112,6 +113,7 @@ def run(
     overrides: Overrides = None,
     lang: Lang = None,
     engine: Engine = None,
+    force: Force = False,
     store: StorePath = None,
     json_lines: Json = False,
     verbose: Verbose = False,
@@ -120,7 +122,7 @@ def run(
     with session(json_lines, verbose) as here:
         from yibu.cli.make import build
 
-        build(here, recipe, with_engine(overrides, engine), lang, store, last="report")
+        build(here, recipe, with_engine(overrides, engine), lang, store, last="report", force=force)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -214,6 +216,7 @@ def evaluate(
     recipe: RecipePath,
     overrides: Overrides = None,
     lang: Lang = None,
+    force: Force = False,
     store: StorePath = None,
     json_lines: Json = False,
     verbose: Verbose = False,
@@ -222,7 +225,7 @@ def evaluate(
     with session(json_lines, verbose) as here:
         from yibu.cli.make import build
 
-        build(here, recipe, overrides or (), lang, store, last="report")
+        build(here, recipe, overrides or (), lang, store, last="report", force=force)
 
 
 @app.command(name="import", rich_help_panel=MAKE)

@@ -117,11 +117,13 @@ def _ask(gate: Gate, name: str, text: str, figures: Mapping[str, Mapping[str, An
 
 def rows_to_decide(limit: float, figure: Mapping[str, Any]) -> int | None:
     """Items at which the interval would end at the limit: its width falls with the root of their number."""
-    value, low, high, n = (figure.get(key) for key in ("value", "low", "high", "n"))
-    if None in (value, low, high) or not n or value == limit or not low <= limit <= high:
+    if any(figure.get(key) is None for key in ("value", "low", "high", "n")):
         return None
-    reach = (value - low) if limit < value else (high - value)
-    return math.ceil(n * (reach / (value - limit)) ** 2)
+    value, low, high = (float(figure[key]) for key in ("value", "low", "high"))
+    if value == limit or not low <= limit <= high:
+        return None
+    reach = value - low if limit < value else high - value
+    return math.ceil(int(figure["n"]) * (reach / (value - limit)) ** 2 - 1e-6)  # rounding asks for no further row
 
 
 def require(outcomes: Sequence[Mapping[str, Any]]) -> None:

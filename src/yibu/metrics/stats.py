@@ -231,10 +231,7 @@ def nadeau_bengio(differences_F: npt.ArrayLike, num_train: float, num_test: floa
         spread = 0.0
     error = spread * math.sqrt(1 / num_folds + num_test / num_train)
     reach = -float(stdtrit(num_folds - 1, (1 - level) / 2)) * error
-    if error == 0:
-        p = float(difference == 0)
-    else:
-        p = 2 * float(stdtr(num_folds - 1, -abs(difference) / error))
+    p = float(difference == 0) if error == 0 else 2 * float(stdtr(num_folds - 1, -abs(difference) / error))
     method = f"corrected resampled t {100 * level:g} %"
     return PairedTest(difference, difference - reach, difference + reach, p, num_folds, "corrected resampled t", method)
 
