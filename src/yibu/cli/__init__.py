@@ -313,6 +313,29 @@ def report(
             typer.launch(str(path))
 
 
+@app.command(rich_help_panel=LOOK)
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="RUN RUN ...", help="recipes, refs or ids of reports")],
+    lang: Lang = None,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Tuned models of several runs on the rows that all of them answered; the first against each other, paired."""
+    with session(json_lines, verbose) as here:
+        from yibu.cli.comparison import comparison_view
+        from yibu.cli.find import find, language_of
+        from yibu.core.store import Store
+        from yibu.evaluate.leaderboard import leaderboard
+
+        shelf = Store(store)
+        reports = {name: find(shelf, name, "report") for name in names}
+        data = {name: shelf.get(report.manifest.inputs["data"]) for name, report in reports.items()}
+        found = leaderboard(reports, data)
+        language = language_of(next(iter(reports.values())), lang)
+        here.tell("comparison", comparison_view(found, language), **found)
+
+
 # --- verbs that look --------------------------------------------------------------------------------------------------
 
 

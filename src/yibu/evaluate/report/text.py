@@ -76,6 +76,19 @@ TEXTS: dict[str, tuple[str, str]] = {
     "metric.ece": ("Expected calibration error", "期望校准误差（ECE）"),
     "metric.brier": ("Brier score", "Brier 分数"),
     "metric.nll": ("Negative log-likelihood", "负对数似然"),
+    # runs beside each other, in a terminal
+    "compare.title": ("{n} rows that all of these runs answered", "各次运行都作答的 {n} 条"),
+    "compare.left_out": (
+        "{n} rows are left out: not all of the runs answered them.",
+        "{n} 条未计入：并非每次运行都作答。",
+    ),
+    "compare.difference": ("less {first}", "减去 {first}"),
+    "compare.p": ("p", "p 值"),
+    "compare.note": (
+        "Difference: this run less {first}, on the same rows. p is two-sided and adjusted for the comparisons of its "
+        "metric (Holm).",
+        "差值为该次运行减去 {first}（同一批数据）。p 为双侧，并按该指标的比较次数做 Holm 校正。",
+    ),
     # the tiles
     "tile.tuned": ("{metric}, tuned", "{metric}（微调后）"),
     "tile.before": ("base {value}", "基座 {value}"),
