@@ -18,6 +18,7 @@ from yibu.core.recipe import PlugSettings, Settings, apply_overrides, dump_yaml,
 from yibu.core.store import Artifact, Store
 from yibu.evaluate import AnswerConfig, EvaluateSettings, ReportConfig, answer, check_gates, evaluate, pool
 from yibu.evaluate.gates import require, said
+from yibu.evaluate.matrix import CHAMPION
 from yibu.inspect import InspectConfig, InspectSettings, can_judge_labels, inspect
 from yibu.prepare import DataSettings, FoldConfig, PrepareConfig, fold, prepare
 from yibu.train import BaseSettings, Config, TrainSettings, train
@@ -167,6 +168,9 @@ def make_report(
     config = ReportConfig(recipe=recipe.name, base=recipe.base, task=task, evaluate=settings)
     if settings.folds is not None:
         parts["folds"] = store.run(pool, config, **make_folds(recipe, store, base))
+    champion = _champion(recipe, store, model)
+    if champion is not None:
+        parts |= {"champion": champion, "champion_data": store.get(champion.manifest.inputs["data"])}
     report = store.run(evaluate, config, data=data, model=model, **parts)
     return _name(store, recipe, "report", report)
 
@@ -185,7 +189,7 @@ def pass_gates(recipe: Recipe, store: Store, report: Artifact, force: bool = Fal
     if not force:
         require(outcomes)
     ref = f"{recipe.name}/passed"
-    if outcomes and store.refs().get(ref) != report.id:
+    if recipe.evaluate.gates and store.refs().get(ref) != report.id:
         store.set_ref(ref, report, why=f"forced past missed gates: {missed}" if missed else "all gates passed")
 
 
@@ -240,6 +244,17 @@ def _answers(
         threads=settings.threads,
     )
     return store.run(answer, config, data=data, **({} if model is None else {"model": model}))
+
+
+def _champion(recipe: Recipe, store: Store, model: Artifact) -> Artifact | None:
+    """The report of another model whose gates were passed last, where a gate asks for one."""
+    if not any(CHAMPION in name for name in recipe.evaluate.gates):
+        return None
+    found = store.ref(f"{recipe.name}/passed")
+    while found is not None and found.manifest.inputs["model"] == model.id:  # the champion of its own time
+        before = found.manifest.inputs.get("champion")
+        found = None if before is None else store.get(before)
+    return found
 
 
 def _is_recalibrated(settings: EvaluateSettings, task: Settings) -> bool:

@@ -127,6 +127,28 @@ def test_passed_gates_move_a_ref_and_missed_ones_do_not_unless_forced(
     assert "forced past missed gates: accuracy is" in store.ledger()[-1].why
 
 
+def test_a_champion_is_asked_for_once_there_is_one(recipe: Path, tmp_path: Path) -> None:
+    """The first run has none; the second is compared with the first; asked again, it is the same report."""
+    store = Store(tmp_path / "store")
+    plain = ["evaluate.folds=null", "evaluate.gates={accuracy.over.champion.low: '>= -1'}"]
+    first = pipeline.load(recipe, plain)
+    report = pipeline.build(first, store).report
+    metrics = report.read_json("metrics.json")
+    assert (metrics["gates"], metrics["gates_without_champion"]) == ([], ["accuracy.over.champion.low"])
+    pipeline.pass_gates(first, store, report)
+    assert pipeline.build(first, store).report.id == report.id
+
+    second = pipeline.load(recipe, [*plain, "train.seed=5"])
+    challenger = pipeline.build(second, store).report
+    metrics = challenger.read_json("metrics.json")
+    assert [gate["gate"] for gate in metrics["gates"]] == ["accuracy.over.champion.low"]
+    assert metrics["matrix"]["accuracy.over.champion"]["n"] == metrics["n"]
+    assert challenger.manifest.inputs["champion"] == report.id
+    pipeline.pass_gates(second, store, challenger)
+    assert store.refs()["tiny/passed"] == challenger.id
+    assert pipeline.build(second, store).report.id == challenger.id
+
+
 def test_gates_on_what_is_not_measured_stop_before_training(recipe: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     with pytest.raises(RecipeError, match="does not measure"):

@@ -15,7 +15,7 @@ from yibu.core.recipe import Settings
 from yibu.core.record import Row
 from yibu.core.store import Artifact, Store, Work, stage
 from yibu.evaluate import EvaluateSettings, ReportConfig
-from yibu.evaluate.leaderboard import leaderboard
+from yibu.evaluate.leaderboard import Run, leaderboard, read_predictions
 from yibu.tasks import settings_of
 
 TASK = {"kind": "classify", "prompt": "{text}", "label": "{label}", "labels": ["a", "b"]}
@@ -38,6 +38,7 @@ def given_rows(config: Given, work: Work) -> None:
 
 class Said(ReportConfig):
     right: int
+    field: str = "label"
 
 
 @stage(name="evaluate")
@@ -47,14 +48,16 @@ def given_report(config: Said, work: Work, *, data: Artifact) -> None:
         row = json.loads(line)
         label = row["label"] if n < config.right else "ab"[row["label"] == "a"]
         for system in ("base", "tuned"):
-            said = {"id": row["id"], "system": system, "fields": {"label": label if system == "tuned" else "a"}}
+            said = {"id": row["id"], "system": system, "fields": {config.field: label if system == "tuned" else "a"}}
             lines.append({**said, "answer": label, "loss": float(n < config.right), "num_targets": 1})
     work.write_text("predictions.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def run(store: Store, ids: list[str], right: int, task: Any = TASK, flip: bool = False) -> tuple[Artifact, Artifact]:
+def run(
+    store: Store, ids: list[str], right: int, field: str = "label", flip: bool = False
+) -> tuple[Artifact, Artifact]:
     data = store.run(given_rows, Given(ids=tuple(ids), flip=flip))
-    config = Said(recipe="r", base="b", task=settings_of(task), evaluate=EvaluateSettings(), right=right)
+    config = Said(recipe="r", base="b", task=settings_of(TASK), evaluate=EvaluateSettings(), right=right, field=field)
     return store.run(given_report, config, data=data), data
 
 
@@ -62,12 +65,10 @@ IDS = [f"row-{n}" for n in range(60)]
 
 
 def board(runs: dict[str, tuple[Artifact, Artifact]]) -> dict[str, Any]:
-    # The stage of these tests has a setting more than the real one.
-    reports = {}
-    for name, (report, _) in runs.items():
-        report.manifest.config.pop("right", None)
-        reports[name] = report
-    return leaderboard(reports, {name: data for name, (_, data) in runs.items()})
+    first = dict(next(iter(runs.values()))[0].manifest.config)
+    del first["right"], first["field"]  # the stage of these tests has settings more than the real one
+    given = {name: Run(data, read_predictions(report)) for name, (report, data) in runs.items()}
+    return leaderboard(ReportConfig.model_validate(first), given)
 
 
 def test_the_first_is_tested_against_each_other(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_rows_that_not_all_answered_are_left_out_and_counted(tmp_path: Path) -> 
     [
         ({"ids": [f"x{n}" for n in range(9)]}, "no row in common"),
         ({"ids": IDS, "flip": True}, "other right answers"),
-        ({"ids": IDS, "task": {"kind": "generate", "prompt": "{text}", "target": "{label}"}}, "measured in other ways"),
+        ({"ids": IDS, "field": "class"}, "other right answers"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, other: dict[str, Any], told: str) -> None:

@@ -326,13 +326,18 @@ def compare(
         from yibu.cli.comparison import comparison_view
         from yibu.cli.find import find, language_of
         from yibu.core.store import Store
-        from yibu.evaluate.leaderboard import leaderboard
+        from yibu.evaluate import ReportConfig
+        from yibu.evaluate.leaderboard import Run, leaderboard, read_predictions
 
         shelf = Store(store)
         reports = {name: find(shelf, name, "report") for name in names}
-        data = {name: shelf.get(report.manifest.inputs["data"]) for name, report in reports.items()}
-        found = leaderboard(reports, data)
-        language = language_of(next(iter(reports.values())), lang)
+        runs = {
+            name: Run(shelf.get(report.manifest.inputs["data"]), read_predictions(report))
+            for name, report in reports.items()
+        }
+        first = next(iter(reports.values()))
+        found = leaderboard(ReportConfig.model_validate(first.manifest.config), runs)
+        language = language_of(first, lang)
         here.tell("comparison", comparison_view(found, language), **found)
 
 

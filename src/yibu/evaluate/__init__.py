@@ -112,6 +112,8 @@ def evaluate(
     valid_answers: Artifact | None = None,
     valid_base_answers: Artifact | None = None,
     folds: Artifact | None = None,
+    champion: Artifact | None = None,
+    champion_data: Artifact | None = None,
 ) -> None:
     """Compare base, tuned model and baselines: ``metrics.json``, ``predictions.jsonl``, ``report.html``.
 
@@ -119,10 +121,24 @@ def evaluate(
         valid_answers, valid_base_answers: answers to the validation rows, which the probabilities of a closed set are
             recalibrated on; without them they are only moved to natural class shares.
         folds: what `pool` made of a cross-validation of the same recipe.
+        champion, champion_data: report of the model whose gates were passed last, and its rows, for gates on
+            ``<figure>.over.champion``; a gate that asks for a champion is not asked where there is none.
     """
     from yibu.evaluate.run import run
 
-    run(config, work, data, model, base_answers, answers, valid_answers, valid_base_answers, folds)
+    run(
+        config,
+        work,
+        data,
+        model,
+        base_answers,
+        answers,
+        valid_answers,
+        valid_base_answers,
+        folds,
+        champion,
+        champion_data,
+    )
 
 
 @stage(version=1, neutral=("evaluate.device", "evaluate.threads"))

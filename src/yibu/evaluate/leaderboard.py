@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from yibu import tasks
@@ -18,59 +19,57 @@ from yibu.evaluate import ReportConfig
 from yibu.evaluate.compare import Answers, compare
 from yibu.evaluate.matrix import TUNED
 
-Lines = dict[str, dict[str, Any]]
+Lines = list[dict[str, Any]]
 
 
-def leaderboard(reports: Mapping[str, Artifact], data: Mapping[str, Artifact]) -> dict[str, Any]:
-    """Metrics of the tuned models of some reports, with intervals, and paired tests of the first against the others.
+@dataclass(frozen=True)
+class Run:
+    """One run: the rows that it was measured on, and the lines of its ``predictions.jsonl``."""
+
+    data: Artifact
+    predictions: Lines
+
+
+def leaderboard(config: ReportConfig, runs: Mapping[str, Run]) -> dict[str, Any]:
+    """Metrics of the tuned models of some runs, with intervals, and paired tests of the first against the others.
 
     Args:
-        reports: name -> report artifact, in the order in which they are to be shown.
-        data: name -> the rows that each was measured on.
+        config: of the first run: its task, split and settings of intervals.
+        runs: by name, in the order in which they are to be shown.
 
     Returns:
         ``n``, ``left_out`` (rows that not all runs answered), ``systems``, ``language``, ``metrics`` and ``notes`` as
         in ``metrics.json``.
 
     Raises:
-        InputError: fewer than two runs, other tasks, no common rows, or rows with other right answers.
+        InputError: fewer than two runs, no common rows, or rows with other right answers, which other tasks have too.
     """
-    if len(reports) < 2:
-        raise InputError("A comparison needs at least two runs.", got=list(reports))
-    configs = {name: ReportConfig.model_validate(report.manifest.config) for name, report in reports.items()}
-    built = {
-        name: tasks.build(config.task, data[name].read_json("summary.json")["labels"])
-        for name, config in configs.items()
-    }
-    first = next(iter(reports))
-    measures = built[first].measures
-    others = [name for name, task in built.items() if task.measures != measures]
-    if others:
-        raise InputError("These runs are measured in other ways.", got=others, allowed=f"the measures of {first}")
-
-    rows = {name: _rows(data[name], config.evaluate.split) for name, config in configs.items()}
-    said = {name: _answers(report) for name, report in reports.items()}
-    shared = [id for id in rows[first] if all(id in rows[name] and id in said[name] for name in reports)]
+    if len(runs) < 2:
+        raise InputError("A comparison needs at least two runs.", got=list(runs))
+    first = next(iter(runs))
+    settings = config.evaluate
+    task = tasks.build(config.task, runs[first].data.read_json("summary.json")["labels"])
+    rows = {name: _rows(run.data, settings.split) for name, run in runs.items()}
+    said = {name: _tuned(run.predictions) for name, run in runs.items()}
+    shared = [id for id in rows[first] if all(id in rows[name] and id in said[name] for name in runs)]
     if not shared:
-        raise InputError(
-            "These runs have no row in common.", got=list(reports), do="measure them on the same test rows"
-        )
-    truth = {name: [built[name].truth(rows[name][id]) for id in shared] for name in reports}
-    unlike = [name for name in reports if truth[name] != truth[first]]
+        raise InputError("These runs have no row in common.", got=list(runs), do="measure them on the same test rows")
+    truth = [task.truth(rows[first][id]) for id in shared]
+    unlike = [name for name in runs if _truths(task, [rows[name][id] for id in shared]) != truth]
+    unlike += [name for name in runs if any(set(said[name][id]["fields"]) != set(truth[0]) for id in shared)]
     if unlike:
         raise InputError(
             "Rows of one id have other right answers in other runs.",
             got=unlike,
-            allowed="the same test rows",
+            allowed="the same task and the same test rows",
             do="prepare the rows of all runs in the same way",
         )
     kept = [rows[first][id] for id in shared]
-    language = data[first].read_json("summary.json")["language"]
-    settings = configs[first].evaluate
+    language = runs[first].data.read_json("summary.json")["language"]
     found = compare(
-        truth[first],
-        [_system(name, [said[name][id] for id in shared]) for name in reports],
-        measures,
+        truth,
+        [_system(name, [said[name][id] for id in shared]) for name in runs],
+        task.measures,
         language=language,
         groups=None if all(row.group is None for row in kept) else [row.group for row in kept],
         flags=[row.flags for row in kept],
@@ -82,7 +81,7 @@ def leaderboard(reports: Mapping[str, Artifact], data: Mapping[str, Artifact]) -
     return {
         "n": len(shared),
         "left_out": len(everything) - len(shared),
-        "systems": list(reports),
+        "systems": list(runs),
         "language": language,
         "metrics": found.metrics,
         "notes": found.notes,
@@ -93,9 +92,21 @@ def _rows(data: Artifact, split: str) -> dict[str, Row]:
     return {row.id: row for row in read_rows(data.file(f"{split}.jsonl"))}
 
 
-def _answers(report: Artifact) -> Lines:
-    lines = map(json.loads, report.file("predictions.jsonl").read_text(encoding="utf-8").splitlines())
+def read_predictions(report: Artifact) -> Lines:
+    """The lines of a report's ``predictions.jsonl``."""
+    return [json.loads(line) for line in report.file("predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _tuned(lines: Lines) -> dict[str, dict[str, Any]]:
     return {line["id"]: line for line in lines if line["system"] == TUNED}
+
+
+def _truths(task: Any, rows: Sequence[Row]) -> list[dict[str, str]] | None:
+    """What would be right; None where the rows have not the fields of this task."""
+    try:
+        return [task.truth(row) for row in rows]
+    except KeyError:
+        return None
 
 
 def _system(name: str, lines: Sequence[Mapping[str, Any]]) -> Answers:

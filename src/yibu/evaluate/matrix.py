@@ -1,7 +1,8 @@
 """The matrix of proof: every figure that was measured of the tuned model, by one name, with interval and n.
 
 Names are those of the metrics, with the field where a task has several (``rouge1.section_text``); where only one field
-has a metric, its bare name means the same. ``<name>.over.<system>`` is the paired difference to another system. With a
+has a metric, its bare name means the same. ``<name>.over.<system>`` is the paired difference to another system, which
+may be ``champion``: the model whose gates were passed last, on the test rows that it shares with this one. With a
 cross-validation a name means the pooled figure of all folds, and ``test.<name>`` that of the test split.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 from yibu.tasks import Measure
 
 TUNED = "tuned"
+CHAMPION = "champion"
 _OF_THE_MODEL = {
     "trainable_ratio": "share of all parameters",
     "trainable_parameters": "parameters",
@@ -26,13 +28,19 @@ _TEXT_BASELINES = ("copy_input", "nearest_target")
 Figures = dict[str, dict[str, Any]]
 
 
-def matrix(metrics: Mapping[str, Any], model: Mapping[str, Any], folds: Mapping[str, Any] | None = None) -> Figures:
+def matrix(
+    metrics: Mapping[str, Any],
+    model: Mapping[str, Any],
+    folds: Mapping[str, Any] | None = None,
+    beside_champion: Mapping[str, Any] | None = None,
+) -> Figures:
     """All figures by name.
 
     Args:
         metrics: ``metrics.json`` of the test split.
         model: ``summary.json`` of the trained model.
         folds: ``folds.json`` of the cross-validation.
+        beside_champion: what `yibu.evaluate.leaderboard.leaderboard` says of ``tuned`` and ``champion``.
 
     Returns:
         Name -> ``value``, ``low``, ``high``, ``n``, ``unit``, ``higher_is_better`` (None: neither), ``where``
@@ -44,6 +52,9 @@ def matrix(metrics: Mapping[str, Any], model: Mapping[str, Any], folds: Mapping[
         figures.update(_of_metrics(folds["metrics"], "folds"))
         figures.update({f"test.{name}": figure for name, figure in on_test.items() if name in figures})
     figures.update({name: figure for name, figure in on_test.items() if name not in figures})
+    if beside_champion is not None:
+        found = _of_metrics(beside_champion["metrics"], "test")
+        figures.update({name: figure for name, figure in found.items() if name.endswith(f".over.{CHAMPION}")})
     for name, unit in _OF_THE_MODEL.items():
         if model.get(name) is not None:
             figures[name] = _figure(model[name], None, None, None, unit, None, "model")
@@ -58,7 +69,7 @@ def known_names(names: Sequence[tuple[str, str | None]], measures: Sequence[Meas
         measures: of the task.
         with_folds: whether there is a cross-validation.
     """
-    others = ["base"]
+    others = ["base", CHAMPION]
     if any(measure.kind == "label" for measure in measures):
         others += _BASELINES["label"]
     if any(measure.kind != "label" for measure in measures):

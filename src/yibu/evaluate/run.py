@@ -11,7 +11,8 @@ from yibu.core.store import Artifact, Work
 from yibu.evaluate import ReportConfig
 from yibu.evaluate.compare import compare
 from yibu.evaluate.gates import ask
-from yibu.evaluate.matrix import matrix
+from yibu.evaluate.leaderboard import Run, leaderboard, read_predictions
+from yibu.evaluate.matrix import CHAMPION, TUNED, matrix
 from yibu.evaluate.report import Lineage, ReportData, TestRow, render
 from yibu.evaluate.report.text import Lang
 from yibu.evaluate.systems import prediction_lines, read_systems
@@ -27,6 +28,8 @@ def run(
     valid_answers: Artifact | None = None,
     valid_base_answers: Artifact | None = None,
     folds: Artifact | None = None,
+    champion: Artifact | None = None,
+    champion_data: Artifact | None = None,
 ) -> None:
     """The body of the stage `yibu.evaluate.evaluate`."""
     settings = config.evaluate
@@ -56,10 +59,16 @@ def run(
     }
     pooled = None if folds is None else folds.read_json("folds.json")
     model_summary = model.read_json("summary.json")
-    metrics["matrix"] = matrix(metrics, model_summary, pooled)
-    metrics["gates"] = [outcome.as_dict() for outcome in ask(settings.gates, metrics["matrix"])]
-    work.write_json("metrics.json", metrics)
     predictions = prediction_lines(rows, truth, systems.said, systems.cheap)
+    beside = None
+    if champion is not None and champion_data is not None:
+        own = Run(data, predictions)
+        beside = leaderboard(config, {TUNED: own, CHAMPION: Run(champion_data, read_predictions(champion))})
+    metrics["matrix"] = matrix(metrics, model_summary, pooled, beside)
+    asked = {name: limit for name, limit in settings.gates.items() if beside is not None or CHAMPION not in name}
+    metrics["gates"] = [outcome.as_dict() for outcome in ask(asked, metrics["matrix"])]
+    metrics["gates_without_champion"] = sorted(set(settings.gates) - set(asked))
+    work.write_json("metrics.json", metrics)
     with work.file("predictions.jsonl").open("w", encoding="utf-8") as lines:
         for prediction in predictions:
             lines.write(json.dumps(prediction, ensure_ascii=False) + "\n")
@@ -86,6 +95,7 @@ def run(
                 "answer (base, valid)": valid_base_answers,
                 "answer (tuned, valid)": valid_answers,
                 "pool (folds)": folds,
+                "evaluate (champion)": champion,
             },
         ),
     )
