@@ -140,6 +140,7 @@ def check(
         from yibu.cli.outlook import outlook_view
         from yibu.core.errors import BaseModelError
         from yibu.core.store import Store
+        from yibu.model.resolve import bytes_to_make_plain
         from yibu.train import Config
         from yibu.train.check import check as foresee
 
@@ -147,13 +148,13 @@ def check(
         shelf = Store(store)
         data = pipeline.prepared(wanted, shelf)
         try:
-            base = pipeline.resolve_base(wanted, shelf)
+            base = pipeline.locate_base(wanted, shelf)
         except BaseModelError as error:
             if not _foresee(here, wanted, error):
                 raise
             return
         config = Config(base=base, task=pipeline.task_of(data), adapter=wanted.adapter, train=wanted.train)
-        found = foresee(config, data)
+        found = foresee(config, data, bytes_to_make_plain(Path(base.path), base.digest, shelf))
         following = command("run", str(recipe), *(overrides or ()))
         view = outlook_view(found, wanted.name, following, colour=here.out.color_system is not None)
         here.tell("outlook", view, **found.as_dict())

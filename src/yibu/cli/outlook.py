@@ -167,7 +167,7 @@ def _plan(found: Outlook) -> list[RenderableType]:
 
 
 def _cost(found: Outlook) -> list[RenderableType]:
-    parts: list[RenderableType] = [_title("Memory and time, as foreseen")]
+    parts: list[RenderableType] = [_title("Memory, disk and time, as foreseen")]
     memory, course = found.memory, found.course
     if memory is not None:
         table = _table("", "")
@@ -187,6 +187,7 @@ def _cost(found: Outlook) -> list[RenderableType]:
         if not enough:
             hint = "more than is free: lower train.pack_tokens or train.batch, or set train.recompute: true"
             parts.append(Text(hint, style="red"))
+    parts += _disk(found)
     if course is not None:
         steps = f"{course.steps:,} steps of {course.rows_per_step} rows, {course.warmup_steps} of warm-up"
         plural = "" if course.validations == 1 else "s"
@@ -204,3 +205,13 @@ def _cost(found: Outlook) -> list[RenderableType]:
             )
         )
     return parts
+
+
+def _disk(found: Outlook) -> list[RenderableType]:
+    disk = found.disk
+    if not disk.total:
+        return []
+    copy = [f"a copy of the base in bf16, made once, since this one is in FP8: {size(disk.plain_base)}"]
+    written = [f"checkpoints {size(disk.checkpoints)}, adapter {size(disk.adapter)}"]
+    text = f"disk: {'; '.join((copy if disk.plain_base else []) + written)}; {size(disk.available)} free"
+    return [Text(text, style="" if disk.total <= disk.available else "red")]

@@ -19,6 +19,7 @@ from yibu.core.errors import YibuError
 from yibu.core.log import get
 from yibu.core.store import Artifact
 from yibu.model.assemble import choose_device, choose_dtype, load_renderer
+from yibu.model.fp8 import no_space_for_plain
 from yibu.model.packing import common_prefix, context_length, split_by_tokens
 from yibu.model.render import Example, Renderer
 from yibu.model.resolve import load_model, load_tokenizer
@@ -27,8 +28,10 @@ from yibu.train import Config, TrainSettings
 from yibu.train.balance import balance_of, check_labels, draw_weights
 from yibu.train.batches import TooLong, fit_lengths, step_rows
 from yibu.train.estimate import (
+    Disk,
     Memory,
     efficiency,
+    foresee_disk,
     foresee_memory,
     forward_flops,
     matmul_rate,
@@ -104,6 +107,9 @@ class Outlook:
         trained, parameters: of the adapter and of the base.
         device, dtype: where, and of which type the frozen base is.
         pack_tokens: tokens of the largest forward pass.
+        memory: at its peak; None where nothing can be trained.
+        disk: of the store.
+        course: steps and time; None where no row could be rendered.
         refusals: why a run would stop; empty where it would not.
     """
 
@@ -122,20 +128,24 @@ class Outlook:
     dtype: str
     pack_tokens: int
     memory: Memory | None
+    disk: Disk
     course: Course | None
     refusals: tuple[YibuError, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
         table = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        for name in ("lengths", "memory", "course"):
+        for name in ("lengths", "memory", "disk", "course"):
             part = getattr(self, name)
             table[name] = None if part is None else asdict(part)
         return {**table, "refusals": [error.as_dict() for error in self.refusals]}
 
 
-def check(config: Config, data: Artifact) -> Outlook:
+def check(config: Config, data: Artifact, plain_base: int = 0) -> Outlook:
     """Look at what `yibu.train.train` would do with the same arguments.
+
+    Args:
+        plain_base: bytes of the plain copy that a base in FP8 still needs (`yibu.model.resolve.bytes_to_make_plain`).
 
     Raises:
         YibuError: something that leaves nothing to show: no base, no template, rows that cannot be rendered.
@@ -169,6 +179,9 @@ def check(config: Config, data: Artifact) -> Outlook:
     passes = pack_sizes(examples, settings, facts.isolated_packing, prefix, draws)
     largest = max(passes, default=0)
     rank = int(getattr(config.adapter, "r", 0))
+    disk = foresee_disk(0 if plan is None else plan.parameters, plain_base, data.path)
+    if disk.plain_base > disk.available:
+        refusals.append(no_space_for_plain(data.path, disk.plain_base, disk.available))
     return Outlook(
         rows=rows,
         base=config.base.name,
@@ -187,6 +200,7 @@ def check(config: Config, data: Artifact) -> Outlook:
         memory=None
         if plan is None
         else foresee_memory(sizes, plan.parameters, rank, largest, dtype, device, settings.recompute),
+        disk=disk,
         course=_course(examples, valid, sizes, settings, passes, device, dtype) if examples else None,
         refusals=tuple(refusals),
     )

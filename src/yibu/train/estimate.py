@@ -9,6 +9,9 @@
 - output layer: logits of one chunk of targets, and the head in fp32 that validation compares answers with;
 - libraries: what this process holds now.
 
+**Disk** is the copy of an FP8 base in bf16, where it is still to be made; `KEEP` checkpoints and the one that is being
+written, 16 bytes a trained parameter each (weights, two moments, the best weights); and the adapter, 4 bytes each.
+
 **Time** is FLOPs over the speed of a matrix product of the run's own shape, measured here, times `efficiency`. A frozen
 base costs 4 FLOPs a parameter and token (forward 2, gradient of the input 2; full fine-tuning needs 6), the head only
 where there is a target.
@@ -20,14 +23,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from yibu.core import machine
 from yibu.model.loss import CHUNK
 from yibu.model.sizes import Sizes, layer_bytes
+from yibu.train.checkpoint import KEEP
 
 ADAPTER_BYTES = 20
+CHECKPOINT_BYTES = 16
 _MEASURE_SECONDS = 0.4
 
 
@@ -45,6 +51,31 @@ class Memory:
     @property
     def total(self) -> int:
         return self.weights + self.adapter + self.activations + self.output_layer + self.libraries
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes of the store's disk, see the module's text; `available` is what is free there."""
+
+    plain_base: int
+    checkpoints: int
+    adapter: int
+    available: int
+
+    @property
+    def total(self) -> int:
+        return self.plain_base + self.checkpoints + self.adapter
+
+
+def foresee_disk(trained: int, plain_base: int, store: Path) -> Disk:
+    """What a run writes at most at one time.
+
+    Args:
+        trained: parameters of the adapter.
+        plain_base: bytes of a copy of the base that is still to be made.
+        store: a folder on the store's disk.
+    """
+    return Disk(plain_base, (KEEP + 1) * CHECKPOINT_BYTES * trained, 4 * trained, machine.disk_bytes(store)[1])
 
 
 def foresee_memory(
