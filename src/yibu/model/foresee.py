@@ -382,7 +382,7 @@ def _predicting_ahead(config: Mapping[str, Any], model: Any) -> int:
     number = int(config.get("num_nextn_predict_layers") or 0)
     if not number:
         return 0
-    layer = sum(parameter.numel() for parameter in model.get_decoder().layers[-1].parameters())
+    layer: int = sum(parameter.numel() for parameter in model.get_decoder().layers[-1].parameters())
     hidden = int(model.config.get_text_config().hidden_size)
-    ends = sum(part.weight.numel() for part in (model.get_input_embeddings(), model.get_output_embeddings()))
+    ends: int = sum(part.weight.numel() for part in (model.get_input_embeddings(), model.get_output_embeddings()))
     return number * (layer + 2 * hidden * hidden + ends)

@@ -170,6 +170,7 @@ def check(config: Config, data: Artifact, plain_base: int = 0) -> Outlook:
     _attempt(refusals, lambda: check_stops(train, renderer))
     _attempt(refusals, lambda: check_labels(settings, task))
     plug = adapters.FAMILY.load(config.adapter.kind)  # type: ignore[attr-defined]
+    _attempt(refusals, getattr(plug, "require", lambda: None))
     # What a choice among experts depends on is measured at the start of a run, so its size is told by a stand-in.
     foreseen = getattr(plug, "foreseen", lambda model, facts, settings: settings)
     plan = _attempt(refusals, lambda: plug.plan(model, facts, foreseen(model, facts, config.adapter)))
