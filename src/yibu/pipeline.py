@@ -150,8 +150,8 @@ def make_data_report(recipe: Recipe, store: Store, data: Artifact, base: BaseSet
 
 
 def make_model(recipe: Recipe, store: Store, data: Artifact, base: BaseSettings | None = None) -> Artifact:
-    """A trained adapter. A base that was not resolved yet is, and must be here."""
-    base = base or resolve_base(recipe, store)
+    """A trained adapter. A base that was not looked for yet must be here."""
+    base = trainable(base or locate_base(recipe, store), store)
     config = Config(base=base, task=task_of(data), adapter=recipe.adapter, train=recipe.train)
     return _name(store, recipe, "model", store.run(train, config, data=data))
 
@@ -160,7 +160,7 @@ def make_report(
     recipe: Recipe, store: Store, data: Artifact, model: Artifact, base: BaseSettings | None = None
 ) -> Artifact:
     """Base, tuned model and baselines on the untouched test split; and on all folds, where the recipe asks for such."""
-    base, settings, task = base or resolve_base(recipe, store), recipe.evaluate, task_of(data)
+    base, settings, task = trainable(base or locate_base(recipe, store), store), recipe.evaluate, task_of(data)
     parts = {"base_answers": _answers(recipe, store, base, data), "answers": _answers(recipe, store, base, data, model)}
     if _is_recalibrated(settings, task):
         parts["valid_base_answers"] = _answers(recipe, store, base, data, split="valid")
@@ -262,18 +262,26 @@ def _is_recalibrated(settings: EvaluateSettings, task: Settings) -> bool:
     return settings.recalibrate != "none" and settings.split == "test" and tasks.build(task).closed_set
 
 
-def resolve_base(recipe: Recipe, store: Store) -> BaseSettings:
-    """The base's files on this machine."""
-    from yibu.model.resolve import resolve
+def locate_base(recipe: Recipe, store: Store) -> BaseSettings:
+    """The base's files on this machine; one in FP8 as it lies there, see `trainable`."""
+    from yibu.model.resolve import locate
 
-    base = resolve(recipe.base, store)
+    base = locate(recipe.base, store)
     return BaseSettings(name=base.name, path=str(base.path), digest=base.digest)
+
+
+def trainable(base: BaseSettings, store: Store) -> BaseSettings:
+    """The base; of one in block-wise FP8 its copy in bf16, made once."""
+    from yibu.model.resolve import plain
+
+    path, digest = plain(Path(base.path), base.digest, store)
+    return base.model_copy(update={"path": str(path), "digest": digest})
 
 
 def base_if_here(recipe: Recipe, store: Store) -> BaseSettings | None:
     """The base, or None where it is not on this machine. Its files are hashed: for a large base that takes minutes."""
     try:
-        return resolve_base(recipe, store)
+        return locate_base(recipe, store)
     except InputError as error:  # rows can be looked at before there is a base
         _logger.info("lengths are given in characters, for there is no tokenizer: %s", error.what)
         return None

@@ -142,6 +142,7 @@ def check(
         from yibu.cli.outlook import outlook_view
         from yibu.core.errors import BaseModelError
         from yibu.core.store import Store
+        from yibu.model.resolve import bytes_to_make_plain
         from yibu.train import Config
         from yibu.train.check import check as foresee
 
@@ -149,34 +150,49 @@ def check(
         shelf = Store(store)
         data = pipeline.prepared(wanted, shelf)
         try:
-            base = pipeline.resolve_base(wanted, shelf)
+            base = pipeline.locate_base(wanted, shelf)
         except BaseModelError as error:
             if not _foresee(here, wanted, error):
                 raise
             return
         config = Config(base=base, task=pipeline.task_of(data), adapter=wanted.adapter, train=wanted.train)
-        found = foresee(config, data)
+        found = foresee(config, data, bytes_to_make_plain(Path(base.path), base.digest, shelf))
         following = command("run", str(recipe), *(overrides or ()))
-        view = outlook_view(found, wanted.name, following, colour=here.out.color_system is not None)
-        here.tell("outlook", view, **found.as_dict())
+        cards = None if found.refusals else _on_cards(base.path, wanted)
+        view = outlook_view(found, wanted.name, following, here.out.color_system is not None, cards)
+        here.tell("outlook", view, cards=cards, **found.as_dict())
         if found.refusals:
             raise typer.Exit(2)
+
+
+def _on_cards(base: str, recipe: Recipe) -> dict[str, Any] | None:
+    """Figures for GPUs of 80 GB, from the config alone; None where there is none that can be read.
+
+    Args:
+        base: a path, or a name whose config is published.
+
+    Raises:
+        RecipeError: an adapter that does not fit the architecture.
+    """
+    from yibu.core.errors import BaseModelError
+    from yibu.model.foresee import foresee
+
+    try:
+        settings = recipe.train
+        return foresee(base, recipe.adapter, tokens=settings.pack_tokens, recompute=settings.recompute).as_dict()
+    except BaseModelError:
+        return None
 
 
 def _foresee(here: Session, recipe: Recipe, error: BaseModelError) -> bool:
     """Tell what a base that is not on this machine would cost, where its config is published; False where it is not."""
     from yibu.cli.foresight import foresight_view
-    from yibu.core.errors import YibuError
-    from yibu.model.foresee import foresee
 
-    try:
-        found = foresee(
-            recipe.base, recipe.adapter, tokens=recipe.train.pack_tokens, recompute=recipe.train.recompute
-        ).as_dict()
-    except YibuError:
+    found = _on_cards(recipe.base, recipe)
+    if found is None:
         return False
     here.tell("foresight", foresight_view(recipe.base, found), base=recipe.base, **found)
-    here.say(Text(f"The base itself is not here: {error.what}", style="yellow"))
+    here.say(Text(f"{error.what} To have it: {error.do}", style="yellow"))
     return True
 
 
