@@ -12,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yibu.core.errors import DataError
-from yibu.metrics.scores import exact_match, macro_f1, numbers, numbers_kept, rouge, token_ends, tokens
+from yibu.metrics.scores import (
+    exact_match,
+    macro_f1,
+    matthews,
+    micro_f1,
+    numbers,
+    numbers_kept,
+    repetition,
+    rouge,
+    token_ends,
+    tokens,
+)
 
 NOTE_ZH = "患者男，62岁，高血压3级，血压150/90 mmHg，体温37.5℃。"
 
@@ -51,6 +62,83 @@ class TestMacroF1:
     def test_of_no_items_is_refused(self) -> None:
         with pytest.raises(DataError, match="at least one"):
             macro_f1([], [])
+
+
+PAIRS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcdef")), min_size=1, max_size=40)
+
+
+class TestMicroF1:
+    def test_by_hand(self) -> None:
+        # 2 hits, 4 in truth, 3 answers that are labels: 4/7. "?" is no answer.
+        assert micro_f1(["a", "a", "b", "b"], ["a", "b", "b", "?"]).value == pytest.approx(4 / 7)
+
+    @settings(deadline=None)
+    @given(PAIRS)
+    def test_equals_sklearn_over_labels_of_the_truth(self, pairs: list[tuple[str, str]]) -> None:
+        from sklearn.metrics import f1_score
+
+        truth, answers = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        expected = f1_score(truth, answers, labels=sorted(set(truth)), average="micro", zero_division=0)
+        assert micro_f1(truth, answers).value == pytest.approx(expected)
+
+    def test_is_the_accuracy_where_every_answer_is_a_label(self) -> None:
+        truth, answers = ["a", "b", "c", "a"], ["a", "c", "c", "b"]
+        assert micro_f1(truth, answers).value == exact_match(truth, answers).mean()
+
+    def test_of_no_items_is_refused(self) -> None:
+        with pytest.raises(DataError, match="at least one"):
+            micro_f1([], [])
+
+
+class TestMatthews:
+    def test_by_hand(self) -> None:
+        # 6 true positives, 1 false positive, 2 false negatives, 3 true negatives: (6*3 - 1*2) / sqrt(7*8*4*5)
+        truth = ["+"] * 8 + ["-"] * 4
+        answers = ["+"] * 6 + ["-"] * 2 + ["+"] + ["-"] * 3
+        assert matthews(truth, answers).value == pytest.approx(16 / math.sqrt(7 * 8 * 4 * 5))
+
+    @settings(deadline=None)
+    @given(PAIRS)
+    def test_equals_sklearn_with_one_label_for_all_answers_outside(self, pairs: list[tuple[str, str]]) -> None:
+        from sklearn.metrics import matthews_corrcoef
+
+        truth, answers = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        pooled = [answer if answer in truth else "none of them" for answer in answers]
+        found = matthews(truth, answers).value
+        assert found == pytest.approx(matthews_corrcoef(truth, pooled), abs=1e-12)
+        assert -1 - 1e-12 <= found <= 1 + 1e-12
+
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("ab")), min_size=1, max_size=20))
+    def test_is_symmetric(self, pairs: list[tuple[str, str]]) -> None:
+        truth, answers = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        if set(truth) == set(answers):
+            assert matthews(truth, answers).value == pytest.approx(matthews(answers, truth).value)
+
+    def test_right_throughout_is_one_and_always_the_same_answer_nothing(self) -> None:
+        assert matthews(["a", "b", "c"], ["a", "b", "c"]).value == pytest.approx(1)
+        assert matthews(["a", "b", "c"], ["a", "a", "a"]).value == 0
+        assert matthews(["a", "a"], ["a", "a"]).value == 0
+
+
+class TestRepetition:
+    def test_by_hand(self) -> None:
+        # Runs of four: "a b c d" twice, "b c d a", "c d a b", "d a b c": one of five stood before.
+        assert repetition(["one two three four one two three four"], "en").tolist() == [1 / 5]
+
+    def test_a_loop_is_near_one_and_short_or_empty_answers_zero(self) -> None:
+        found = repetition(["no " * 100, "no no no", ""], "en")
+        assert found[0] > 0.98
+        assert found[1:].tolist() == [0, 0]
+
+    def test_chinese_runs_are_of_eight_characters(self) -> None:
+        assert repetition([NOTE_ZH, "高血压病，糖尿病，高血压病。"], "zh").tolist() == [0, 0]
+        assert repetition(["患者血压控制良好，" * 20], "zh")[0] > 0.9
+
+    @settings(deadline=None)
+    @given(st.text("ab \u75c5", max_size=60), st.sampled_from(["en", "zh"]))
+    def test_bounds(self, answer: str, language: str) -> None:
+        assert 0 <= repetition([answer], language)[0] < 1
 
 
 def rouge_score_f1(truth: str, answer: str) -> list[float]:

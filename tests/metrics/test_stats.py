@@ -207,19 +207,46 @@ class TestJackknife:
 
 
 class TestMcNemar:
-    @pytest.mark.parametrize(
-        ("counts", "difference", "low", "high"),
-        [
-            ((59, 6, 16, 80), -0.0621, -0.1186, -0.0046),  # Cavo et al. 2012, by the R package contingencytables
-            ((1, 1, 7, 12), -0.2857, -0.5069, -0.0256),  # Bentur et al. 2009, as in Fagerland et al. 2014
-        ],
-    )
-    def test_published_intervals(
-        self, counts: tuple[int, int, int, int], difference: float, low: float, high: float
+    def test_a_published_interval(self) -> None:
+        found = mcnemar(*table(1, 1, 7, 12))  # Bentur et al. 2009, as in Fagerland, Lydersen and Laake 2014
+        assert (found.difference, found.low, found.high) == pytest.approx((-0.2857, -0.517, -0.026), abs=5e-4)
+        assert (found.test, found.method) == ("exact McNemar", "Tango 95 %")
+
+    @pytest.mark.parametrize("counts", [(59, 6, 16, 80), (43, 0, 1, 0), (10, 12, 3, 20)])
+    def test_limits_are_where_the_score_test_with_the_likeliest_other_chances_turns(
+        self, counts: tuple[int, int, int, int]
     ) -> None:
+        from scipy.optimize import minimize_scalar
+
+        _, only_a, only_b, _ = counts
+        n = sum(counts)
         found = mcnemar(*table(*counts))
-        assert (found.difference, found.low, found.high) == pytest.approx((difference, low, high), abs=1e-3)
-        assert (found.test, found.method) == ("exact McNemar", "Newcombe 95 %")
+        for delta in (found.low, found.high):
+
+            def unlikely(chance_b: float, delta: float = delta) -> float:
+                parts = [
+                    (only_a, chance_b + delta),
+                    (only_b, chance_b),
+                    (n - only_a - only_b, 1 - 2 * chance_b - delta),
+                ]
+                return -sum(count * math.log(max(chance, 1e-300)) for count, chance in parts if count)
+
+            best = minimize_scalar(
+                unlikely, bounds=(max(0.0, -delta), (1 - delta) / 2), method="bounded", options={"xatol": 1e-10}
+            ).x
+            error = math.sqrt(n * (2 * best + delta - delta**2))
+            assert abs(only_a - only_b - n * delta) / error == pytest.approx(1.959964, abs=1e-3)
+
+    def test_all_one_way_and_none_at_all(self) -> None:
+        assert mcnemar(*table(0, 20, 0, 0)).high == pytest.approx(1, abs=1e-9)
+        none = mcnemar(*table(10, 0, 0, 10))
+        z = 1.959964**2
+        assert (none.low, none.high) == pytest.approx((-z / (20 + z), z / (20 + z)), abs=1e-5)
+
+    def test_groups_whose_differences_cancel_are_worth_no_more_than_their_rows(self) -> None:
+        a, b = [1, 0] * 20, [0, 1] * 20
+        grouped, alone = mcnemar(a, b, [row // 2 for row in range(40)]), mcnemar(a, b)
+        assert (grouped.low, grouped.high) == pytest.approx((alone.low, alone.high))
 
     @settings(deadline=None)
     @given(st.integers(0, 60), st.integers(0, 60))
@@ -263,7 +290,7 @@ class TestMcNemar:
         grouped, alone = mcnemar(copied_a, copied_b, groups), mcnemar(a, b)
         assert grouped.p == pytest.approx(alone.p, abs=0.02)
         assert grouped.high - grouped.low >= alone.high - alone.low
-        assert (grouped.test, grouped.method) == ("paired permutation of groups", "Newcombe 95 % over 40 groups")
+        assert (grouped.test, grouped.method) == ("paired permutation of groups", "Tango 95 % over 40 groups")
 
     def test_unequal_lengths_are_refused(self) -> None:
         with pytest.raises(DataError, match="same items"):

@@ -100,7 +100,7 @@ def answer(config: AnswerConfig, work: Work, *, data: Artifact, model: Artifact 
     run(config, work, data, model)
 
 
-@stage(version=2, neutral=("evaluate.device", "evaluate.threads"))
+@stage(version=3, neutral=("evaluate.device", "evaluate.threads"))
 def evaluate(
     config: ReportConfig,
     work: Work,

@@ -1,8 +1,8 @@
 """Scores of answers against a truth, one number per item, so that `stats` can pair and resample them.
 
 Each function takes two equally long sequences of texts, the truth and the answers, and returns an array with one value
-per item. Only macro-F1 is no mean of items; it comes as an `Additive`, a function of sums over items, which resamples
-just as well. Legend: N items, K labels.
+per item. Macro-F1, micro-F1 and the correlation of labels are no means of items; they come as an `Additive`, a function
+of sums over items, which resamples just as well. Legend: N items, K labels.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from yibu.core.errors import DataError
 from yibu.metrics.resample import Additive, FloatArray
@@ -28,6 +29,7 @@ _CJK = (
 _TOKEN_EN = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _TOKEN_ZH = re.compile(rf"[{_CJK}]|[0-9]+(?:\.[0-9]+)?|[^\W_0-9{_CJK}]+")
 _NUMBER = re.compile(r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<!\w)\.[0-9]+")
+_RUN = {"en": 4, "zh": 8}
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 
 
@@ -61,17 +63,59 @@ def macro_f1(truth: Sequence[str], answers: Sequence[str]) -> Additive:
     Raises:
         DataError: nothing given, or the two are not equally long.
     """
+    is_truth_NK, is_answer_NK = _labels(truth, answers)
+    parts = np.concatenate([is_truth_NK & is_answer_NK, is_truth_NK, is_answer_NK], axis=1)
+    return Additive(parts.astype(float), _macro_f1_of_counts, spread="jackknife")
+
+
+def micro_f1(truth: Sequence[str], answers: Sequence[str]) -> Additive:
+    """F1 of all labels of the truth counted together, as sklearn's ``f1_score(average="micro", labels=...)`` has it.
+
+    Where every answer is one of these labels it is the accuracy; an answer outside of them costs recall alone.
+
+    Raises:
+        DataError: nothing given, or the two are not equally long.
+    """
+    is_truth_NK, is_answer_NK = _labels(truth, answers)
+    hits_N = (is_truth_NK & is_answer_NK).any(axis=1)
+    parts = np.stack([hits_N, is_truth_NK.any(axis=1), is_answer_NK.any(axis=1)], axis=1)
+    return Additive(parts.astype(float), f1_of_counts)
+
+
+def matthews(truth: Sequence[str], answers: Sequence[str]) -> Additive:
+    """Correlation of truth and answer, MCC: 1 right throughout, 0 no better than chance, below 0 worse.
+
+    Matthews 1975 for two labels, Gorodkin 2004 (Computational Biology and Chemistry 28) for more; sklearn's
+    ``matthews_corrcoef``. Answers that are no label of the truth count as one label of their own. It is 0 where truth
+    or answers are all of one label.
+
+    Raises:
+        DataError: nothing given, or the two are not equally long.
+    """
+    is_truth_NK, is_answer_NK = _labels(truth, answers)
+    right_N = (is_truth_NK & is_answer_NK).any(axis=1)
+    outside_N = np.logical_not(is_answer_NK.any(axis=1))
+    columns = [right_N[:, None], is_truth_NK, np.zeros((len(truth), 1)), is_answer_NK, outside_N[:, None]]
+    return Additive(np.concatenate(columns, axis=1).astype(float), _matthews_of_counts, spread="jackknife")
+
+
+def f1_of_counts(sums: FloatArray) -> FloatArray:
+    """Counts [..., 3] (hits, in truth, answered) to F1 [...]; 1 where there is nothing to find and nothing was said."""
+    hits, in_truth, answered = sums[..., 0], sums[..., 1], sums[..., 2]
+    total = in_truth + answered
+    return np.asarray(np.where(total > 0, 2 * hits / np.maximum(total, 1), 1.0))
+
+
+def _labels(truth: Sequence[str], answers: Sequence[str]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Whether each label of the truth is the true one, and whether it is the answer; both [N, K]."""
     _check_lengths(truth, answers)
     if not truth:
-        raise DataError("Macro-F1 needs at least one item.", got="0 items")
+        raise DataError("A score of labels needs at least one item.", got="0 items")
     truth_labels = [normalise(label) for label in truth]
     codes = {label: code for code, label in enumerate(sorted(set(truth_labels)))}
     truth_N = np.array([codes[label] for label in truth_labels])
     answer_N = np.array([codes.get(normalise(label), -1) for label in answers])
-    is_truth_NK = truth_N[:, None] == np.arange(len(codes))
-    is_answer_NK = answer_N[:, None] == np.arange(len(codes))
-    parts = np.concatenate([is_truth_NK & is_answer_NK, is_truth_NK, is_answer_NK], axis=1)
-    return Additive(parts.astype(float), _macro_f1_of_counts, spread="jackknife")
+    return np.equal.outer(truth_N, np.arange(len(codes))), np.equal.outer(answer_N, np.arange(len(codes)))
 
 
 def _macro_f1_of_counts(sums: FloatArray) -> FloatArray:
@@ -80,6 +124,17 @@ def _macro_f1_of_counts(sums: FloatArray) -> FloatArray:
     present = in_truth > 0
     f1 = np.where(present, 2 * hits / np.maximum(in_truth + answered, 1), 0.0)
     return np.asarray(f1.sum(axis=-1) / present.sum(axis=-1))
+
+
+def _matthews_of_counts(sums: FloatArray) -> FloatArray:
+    """Counts [..., 1 + 2K] (right, truth by label, answers by label) to the correlation [...]."""
+    right = sums[..., 0]
+    in_truth, answered = np.split(sums[..., 1:], 2, axis=-1)
+    n = in_truth.sum(axis=-1)
+    # Products of counts, so that truths or answers of one label give exactly 0.
+    spreads = (n**2 - (in_truth**2).sum(axis=-1)) * (n**2 - (answered**2).sum(axis=-1))
+    together = right * n - (in_truth * answered).sum(axis=-1)
+    return np.asarray(np.where(spreads > 0, together / np.sqrt(np.maximum(spreads, 1.0)), 0.0))
 
 
 def rouge(truth: Sequence[str], answers: Sequence[str], language: str) -> dict[str, FloatArray]:
@@ -136,6 +191,29 @@ def tokens(text: str, language: str) -> list[str]:
 def token_ends(text: str) -> list[int]:
     """Offset in the text at which each of its words (a CJK character is one) ends."""
     return [match.end() for match in _TOKEN_EN.finditer(text)]
+
+
+def repetition(answers: Sequence[str], language: str) -> FloatArray:
+    """Share of the runs of four words of each answer that stood before in it; 0 for an answer shorter than that.
+
+    "rep-4" of Welleck et al. 2020 (arXiv 1908.04319): near 0 in text that people write, near 1 in one that has fallen
+    into a loop. Tokens as in `tokens`; in Chinese, where these are characters, a run has eight of them, for a word has
+    about two.
+
+    Returns:
+        array [N].
+
+    Raises:
+        DataError: the language is neither ``"en"`` nor ``"zh"``.
+    """
+    size = _RUN.get(language, 1)
+    shares = np.zeros(len(answers))
+    for item, answer in enumerate(answers):
+        words = tokens(answer, language)
+        runs = [tuple(words[start : start + size]) for start in range(len(words) - size + 1)]
+        if runs:
+            shares[item] = (len(runs) - len(set(runs))) / len(runs)
+    return shares
 
 
 def numbers_kept(truth: Sequence[str], answers: Sequence[str]) -> FloatArray:

@@ -68,7 +68,8 @@ def wilson(outcomes: npt.ArrayLike, groups: Groups = None, level: float = LEVEL)
     """Score interval for a share (Wilson 1927, JASA 22), from one 0/1 outcome per item.
 
     With groups, n is divided by the design effect (Kish 1965) and shrunk for the few degrees of freedom of G groups
-    (Korn and Graubard 1998, Survey Methodology 24). Where all outcomes are equal the design effect cannot be seen,
+    (Korn and Graubard 1998, Survey Methodology 24), but never above n (Parker et al. 2017, National Center for Health
+    Statistics, Vital and Health Statistics 2, 175). Where all outcomes are equal the design effect cannot be seen,
     and G stands for n.
 
     Raises:
@@ -128,9 +129,11 @@ def mcnemar(a: npt.ArrayLike, b: npt.ArrayLike, groups: Groups = None, level: fl
     """Two systems' 0/1 outcomes on the same items.
 
     The p is McNemar's (1947, Psychometrika 12), exact: two-sided binomial on the items where just one is right. The
-    interval of the difference is Newcombe's method 10 (1998, Statistics in Medicine 17, 2635-2650). Groups with more
-    than one item make both too sure of themselves: then p comes from swapping the systems in whole groups (see
-    `permutation`) and the interval from the effective n (see `wilson`) of the differences.
+    interval of the difference is Tango's score interval (1998, Statistics in Medicine 17, 891-908), which covers 94 to
+    96 % where Newcombe's method 10 covers up to 97.5 % (`benchmarks/intervals.py`). Groups with more than one item make
+    both too sure of themselves: then p comes from swapping the systems in whole groups (see `permutation`) and the
+    interval from the effective n (see `wilson`) of the differences; where the systems differ on fewer than a tenth of
+    the rows it then covers up to 98 %.
 
     Args:
         a: outcomes of one system [N].
@@ -142,10 +145,13 @@ def mcnemar(a: npt.ArrayLike, b: npt.ArrayLike, groups: Groups = None, level: fl
     a_N, b_N = _outcomes(a), _outcomes(b)
     _check_pair(len(a_N), len(b_N))
     n_effective, num_groups = _effective_n(a_N - b_N, groups, level)
-    difference, low, high = _newcombe(a_N, b_N, n_effective, level)
-    method = _name("Newcombe", level, len(a_N), num_groups)
+    only_a, only_b = int((a_N > b_N).sum()), int((a_N < b_N).sum())
+    difference = (only_a - only_b) / len(a_N)
+    worth = n_effective / len(a_N)
+    low, high = _tango_limits(difference, worth * only_a, worth * only_b, n_effective, level)
+    method = _name("Tango", level, len(a_N), num_groups)
     if num_groups == len(a_N):
-        p = _binomial_p(int(((a_N == 1) & (b_N == 0)).sum()), int(((a_N == 0) & (b_N == 1)).sum()))
+        p = _binomial_p(only_a, only_b)
         return PairedTest(difference, low, high, p, len(a_N), "exact McNemar", method)
     swap = permutation(mean(a_N), mean(b_N), groups, level=level)
     return PairedTest(difference, low, high, swap.p, len(a_N), swap.test, method)
@@ -278,21 +284,25 @@ def _jackknife_limits(parts_GS: FloatArray, of: Measure, level: float) -> tuple[
     return estimate - reach, estimate + reach
 
 
-def _newcombe(a_N: FloatArray, b_N: FloatArray, n: float, level: float) -> tuple[float, float, float]:
-    """Method 10: Wilson limits of both shares, combined with their continuity-corrected correlation phi."""
-    share_a, share_b = float(a_N.mean()), float(b_N.mean())
-    low_a, high_a = _wilson_limits(share_a, n, level)
-    low_b, high_b = _wilson_limits(share_b, n, level)
-    margins = share_a * (1 - share_a) * share_b * (1 - share_b)
-    covariance = float((a_N * b_N).mean()) - share_a * share_b
-    if covariance > 0:
-        covariance = max(covariance - 0.5 / n, 0.0)
-    phi = covariance / math.sqrt(margins) if margins > 0 else 0.0
-    difference = share_a - share_b
-    down_a, up_a, down_b, up_b = share_a - low_a, high_a - share_a, share_b - low_b, high_b - share_b
-    below = math.sqrt(max(down_a**2 - 2 * phi * down_a * up_b + up_b**2, 0.0))
-    above = math.sqrt(max(up_a**2 - 2 * phi * up_a * down_b + down_b**2, 0.0))
-    return difference, difference - below, difference + above
+def _tango_limits(difference: float, only_a: float, only_b: float, n: float, level: float) -> tuple[float, float]:
+    """The differences that a score test of the discordant items does not reject (Tango 1998, eq. 10 to 16)."""
+    z = float(ndtri((1 + level) / 2))
+
+    def score(delta: float) -> float:
+        """How far the data lie from a true difference, in standard errors under it; falls as it rises."""
+        linear = (2 * n - only_a + only_b) * delta - only_a - only_b
+        root = math.sqrt(max(linear * linear + 8 * n * only_b * delta * (1 - delta), 0.0))
+        variance = n * (2 * (root - linear) / (4 * n) + delta * (1 - delta))  # only_b's chance at its likeliest
+        gap = only_a - only_b - n * delta
+        return gap / math.sqrt(variance) if variance > 1e-12 else math.copysign(math.inf, gap)
+
+    def crossing(wanted: float, low: float, high: float) -> float:
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if score(middle) > wanted else (low, middle)
+        return (low + high) / 2
+
+    return crossing(z, -1.0, difference), crossing(-z, difference, 1.0)
 
 
 def _wilson_limits(share: float, n: float, level: float) -> tuple[float, float]:
@@ -324,8 +334,10 @@ def _effective_n(values_N: FloatArray, groups: Groups, level: float) -> tuple[fl
     residual_N = values_N - values_N.mean()
     within = float((residual_N**2).sum()) * n / (n - 1)
     between = float((np.bincount(codes_N, residual_N, num_groups) ** 2).sum()) * num_groups / (num_groups - 1)
-    independent = n / max(1.0, between / within) if within > 0 else float(num_groups)
-    return independent * float(ndtri((1 + level) / 2) / stdtrit(num_groups - 1, (1 + level) / 2)) ** 2, num_groups
+    for_few_groups = float(ndtri((1 + level) / 2) / stdtrit(num_groups - 1, (1 + level) / 2)) ** 2
+    if within <= 0:
+        return num_groups * for_few_groups, num_groups
+    return min(float(n), for_few_groups * n * within / max(between, 1e-12)), num_groups
 
 
 def _outcomes(values: npt.ArrayLike) -> FloatArray:

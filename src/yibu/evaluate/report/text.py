@@ -208,7 +208,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "method.Wilson 95 %": ("Wilson 95%", "Wilson 95%"),
     "method.BCa bootstrap 95 %": ("BCa bootstrap 95%", "BCa 自助法 95%"),
     "method.jackknife 95 %": ("jackknife 95%", "刀切法 95%"),
-    "method.Newcombe 95 %": ("Newcombe 95%", "Newcombe 95%"),
+    "method.Tango 95 %": ("Tango score 95%", "Tango 得分法 95%"),
     "method.exact McNemar": ("exact McNemar", "精确 McNemar 检验"),
     "method.paired permutation": ("paired permutation", "配对置换检验"),
     "method.paired permutation of groups": ("paired permutation of groups", "按组配对置换检验"),
