@@ -95,9 +95,61 @@ def number(value: float | None) -> str:
     return f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
-def headlines() -> list[dict[str, Any]]:
-    """What the READMEs show: the claims that have a goal, reached or missed; ``docs/results.md`` has all of them."""
-    return [row for row in newest().values() if row["goal"]]
+# What the READMEs show, in plain words; ``docs/results.md`` has every claim.
+HEADLINES: dict[str, tuple[str, str]] = {
+    "spine.quickstart.accuracy.chapter.tuned": ("quickstart: accuracy, tuned", "快速上手：微调后准确率"),
+    "spine.quickstart.accuracy.chapter.base": ("quickstart: accuracy, base", "快速上手：基座准确率"),
+    "spine.quickstart.accuracy.chapter.tfidf_svm": (
+        "quickstart: accuracy, TF-IDF + SVM",
+        "快速上手：TF-IDF + SVM 准确率",
+    ),
+    "spine.quickstart.accuracy.chapter.p_tuned_over_tfidf_svm": (
+        "quickstart: p that tuned beats the SVM",
+        "快速上手：微调优于 SVM 的 p 值",
+    ),
+    "spine.quickstart.minutes": ("quickstart: minutes on two cores", "快速上手：双核用时（分钟）"),
+    "spine.mts_dialog.accuracy.section_header.tuned": ("MTS-Dialog: header accuracy", "MTS-Dialog：标题准确率"),
+    "spine.mts_dialog.accuracy.section_header.tfidf_svm": (
+        "MTS-Dialog: header accuracy, TF-IDF + SVM",
+        "MTS-Dialog：TF-IDF + SVM 标题准确率",
+    ),
+    "spine.mts_dialog.rouge1.section_text.tuned": ("MTS-Dialog: ROUGE-1 of the text", "MTS-Dialog：正文 ROUGE-1"),
+    "spine.train_speed.times_trl-default": ("training speed over TRL's default", "训练速度（相对 TRL 默认）"),
+    "spine.train_speed.memory_of_trl-default": ("peak memory over TRL's default", "峰值内存（相对 TRL 默认）"),
+    "spine.kill_resume.same_bits": ("runs killed at random that end in the same bits", "随机中断后结果逐位一致的比例"),
+    "adapt.esft_layers_equal": ("layers whose experts are DeepSeek's own choice", "专家选择与 DeepSeek 一致的层数"),
+    "data.duplicates_near_recall": ("near duplicates found", "近似重复检出率"),
+    "data.contamination_found": ("test items found inside of train, of 50", "训练集中查出的测试条目（共 50）"),
+    "data.privacy_recall_patterned": ("patterned personal data found", "有格式个人信息检出率"),
+    "data.privacy_recall_names_addresses": ("names and addresses found", "姓名与地址检出率"),
+}
+
+
+def headlines(language: int) -> str:
+    """The table of a README (0: English, 1: Chinese), and under it how many goals are reached and which are not."""
+    rows = newest()
+    heads = ("| | value | 95 % | n | goal | |", "| | 数值 | 95 % | n | 目标 | |")
+    lines = [heads[language], "|---|---|---|---|---|---|"]
+    for claim, names in HEADLINES.items():
+        if claim in rows:
+            row = rows[claim]
+            between = "" if row["low"] is None else f"{number(row['low'])} – {number(row['high'])}"
+            cells = (names[language], number(row["value"]), between, row["n"], row["goal"] or "", mark(row))
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
+    goals = {claim: reached(row) for claim, row in rows.items() if row["goal"]}
+    missed = ", ".join(f"`{claim}`" for claim, met in goals.items() if not met)
+    told = (
+        f"{sum(map(bool, goals.values()))} of {len(goals)} goals are reached; missed: {missed or 'none'}. "
+        "[docs/results.md](docs/results.md) has every figure.",
+        f"{len(goals)} 个目标中达到 {sum(map(bool, goals.values()))} 个；未达到：{missed or '无'}。"
+        "全部数据见 [docs/results.md](docs/results.md)。",
+    )
+    return "\n".join([*lines, "", told[language]])
+
+
+def mark(row: dict[str, Any]) -> str:
+    """Whether the goal is reached, as a table says it."""
+    return {True: "✓", False: "**missed**", None: ""}[reached(row)]
 
 
 def table(rows: Iterable[dict[str, Any]]) -> str:
@@ -105,10 +157,9 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
     lines = ["| claim | value | 95 % | n | unit | goal | |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         between = "" if row["low"] is None else f"{number(row['low'])} to {number(row['high'])}"
-        mark = {True: "✓", False: "**missed**", None: ""}[reached(row)]
         lines.append(
             f"| {row['claim']} | {number(row['value'])} | {between} | {row['n']} | {row['unit']} "
-            f"| {row['goal'] or ''} | {mark} |"
+            f"| {row['goal'] or ''} | {mark(row)} |"
         )
     return "\n".join(lines)
 
@@ -125,12 +176,11 @@ def page() -> str:
 def write_readmes() -> None:
     """Put the table between ``<!-- results -->`` and ``<!-- /results -->``, and all claims into their page."""
     PAGE.write_text(page(), encoding="utf-8")
-    made = f"<!-- results -->\n{table(headlines())}\n<!-- /results -->"
-    for path in READMES:
+    for language, path in enumerate(READMES):
+        made = f"<!-- results -->\n{headlines(language)}\n<!-- /results -->"
         text = path.read_text(encoding="utf-8")
-        path.write_text(
-            re.sub(r"<!-- results -->.*<!-- /results -->", lambda _: made, text, flags=re.DOTALL), encoding="utf-8"
-        )
+        text = re.sub(r"<!-- results -->.*<!-- /results -->", lambda _, made=made: made, text, flags=re.DOTALL)
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ VERBS = [
     "evaluate",
     "chat",
     "report",
+    "compare",
     "log",
     "show",
     "replay",

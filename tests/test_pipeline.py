@@ -120,6 +120,24 @@ def test_a_writer_is_measured_by_field(tmp_path: Path, base: Path) -> None:
     assert "<html" in made.report.file("report.zh.html").read_text()
 
 
+def test_a_missed_gate_ends_with_3_after_everything_was_told(tmp_path: Path, base: Path, rows: Path) -> None:
+    """The report is made, and a second call with --force passes without making anything anew."""
+    recipe(tmp_path, base, rows, evaluate={"gates": {"accuracy": "> 1"}})
+    first = yibu(tmp_path, "run", "tiny.yaml")
+    told, _ = first.communicate(timeout=300)
+    assert first.returncode == 3, told
+    assert "1 of 1 gates" in told
+    assert "Report:" in told
+    assert "Traceback" not in told
+    store = Store(tmp_path / "store")
+    assert "tiny/passed" not in store.refs()
+    forced = yibu(tmp_path, "run", "tiny.yaml", "--force")
+    told, _ = forced.communicate(timeout=300)
+    assert forced.returncode == 0, told
+    assert "Nothing was redone" in told
+    assert "forced past missed gates" in store.ledger()[-1].why
+
+
 def test_a_folder_of_rows_alone_is_a_recipe(rows: Path) -> None:
     made = pipeline.load(rows.parent)
     assert made.base == pipeline.DEFAULT_BASE

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from yibu import tasks
 from yibu.augment import AugmentSettings, augment
@@ -15,9 +16,11 @@ from yibu.core import log
 from yibu.core.errors import InputError, RecipeError
 from yibu.core.recipe import PlugSettings, Settings, apply_overrides, dump_yaml, load_yaml, parse
 from yibu.core.store import Artifact, Store
-from yibu.evaluate import AnswerConfig, EvaluateSettings, ReportConfig, answer, evaluate
+from yibu.evaluate import AnswerConfig, EvaluateSettings, ReportConfig, answer, check_gates, evaluate, pool
+from yibu.evaluate.gates import require, said
+from yibu.evaluate.matrix import CHAMPION
 from yibu.inspect import InspectConfig, InspectSettings, can_judge_labels, inspect
-from yibu.prepare import DataSettings, PrepareConfig, prepare
+from yibu.prepare import DataSettings, FoldConfig, PrepareConfig, fold, prepare
 from yibu.train import BaseSettings, Config, TrainSettings, train
 
 _logger = log.get("pipeline")
@@ -45,6 +48,13 @@ class Recipe(Settings):
     )
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+
+    @model_validator(mode="after")
+    def _one_number_of_folds(self) -> Recipe:
+        wanted, given = self.evaluate.folds, self.data.split.folds
+        if wanted is not None and given is not None and wanted != given:
+            raise ValueError(f"evaluate.folds is {wanted} and data.split.folds is {given}; leave one of them out")
+        return self
 
     @field_validator("name")
     @classmethod
@@ -96,12 +106,28 @@ def build(recipe: Recipe, store: Store) -> Built:
 
 def make_data(recipe: Recipe, store: Store) -> Artifact:
     """Clean, deduplicated, split rows; with copies of those of train, if the recipe asks for such."""
-    return _name(store, recipe, "data", prepared(recipe, store))
+    data = _name(store, recipe, "data", prepared(recipe, store))
+    if recipe.evaluate.gates:  # before anything is trained
+        measures = tasks.build(task_of(data), data.read_json("summary.json")["labels"]).measures
+        check_gates(recipe.evaluate, measures)
+    return data
 
 
 def prepared(recipe: Recipe, store: Store) -> Artifact:
     """The rows, without giving them a name."""
-    data = store.run(prepare, PrepareConfig(data=recipe.data, task=recipe.task))
+    return _grown(recipe, store, _rows(recipe, store))
+
+
+def _rows(recipe: Recipe, store: Store) -> Artifact:
+    """The rows themselves, without copies; numbered for as many folds as the evaluation asks for."""
+    data = recipe.data
+    if recipe.evaluate.folds is not None:
+        split = data.split.model_copy(update={"folds": recipe.evaluate.folds})
+        data = data.model_copy(update={"split": split})
+    return store.run(prepare, PrepareConfig(data=data, task=recipe.task))
+
+
+def _grown(recipe: Recipe, store: Store, data: Artifact) -> Artifact:
     return data if recipe.augment is None else store.run(augment, recipe.augment, data=data)
 
 
@@ -124,8 +150,8 @@ def make_data_report(recipe: Recipe, store: Store, data: Artifact, base: BaseSet
 
 
 def make_model(recipe: Recipe, store: Store, data: Artifact, base: BaseSettings | None = None) -> Artifact:
-    """A trained adapter. A base that was not resolved yet is, and must be here."""
-    base = base or resolve_base(recipe, store)
+    """A trained adapter. A base that was not looked for yet must be here."""
+    base = trainable(base or locate_base(recipe, store), store)
     config = Config(base=base, task=task_of(data), adapter=recipe.adapter, train=recipe.train)
     return _name(store, recipe, "model", store.run(train, config, data=data))
 
@@ -133,42 +159,129 @@ def make_model(recipe: Recipe, store: Store, data: Artifact, base: BaseSettings 
 def make_report(
     recipe: Recipe, store: Store, data: Artifact, model: Artifact, base: BaseSettings | None = None
 ) -> Artifact:
-    """Base, tuned model and baselines on the untouched test split."""
-    base, settings, task = base or resolve_base(recipe, store), recipe.evaluate, task_of(data)
+    """Base, tuned model and baselines on the untouched test split; and on all folds, where the recipe asks for such."""
+    base, settings, task = trainable(base or locate_base(recipe, store), store), recipe.evaluate, task_of(data)
+    parts = {"base_answers": _answers(recipe, store, base, data), "answers": _answers(recipe, store, base, data, model)}
+    if _is_recalibrated(settings, task):
+        parts["valid_base_answers"] = _answers(recipe, store, base, data, split="valid")
+        parts["valid_answers"] = _answers(recipe, store, base, data, model, split="valid")
+    config = ReportConfig(recipe=recipe.name, base=recipe.base, task=task, evaluate=settings)
+    if settings.folds is not None:
+        parts["folds"] = store.run(pool, config, **make_folds(recipe, store, base))
+    champion = _champion(recipe, store, model)
+    if champion is not None:
+        parts |= {"champion": champion, "champion_data": store.get(champion.manifest.inputs["data"])}
+    report = store.run(evaluate, config, data=data, model=model, **parts)
+    return _name(store, recipe, "report", report)
+
+
+def pass_gates(recipe: Recipe, store: Store, report: Artifact, force: bool = False) -> None:
+    """Let ``<recipe>/passed`` point at a report whose gates are all passed; what leaves the house asks for this ref.
+
+    Args:
+        force: let it point there all the same; the ledger then says which gates were missed.
+
+    Raises:
+        GateRefused: a gate is missed.
+    """
+    outcomes = report.read_json("metrics.json")["gates"]
+    missed = "; ".join(said(outcome) for outcome in outcomes if not outcome["passed"])
+    if not force:
+        require(outcomes)
+    ref = f"{recipe.name}/passed"
+    if recipe.evaluate.gates and store.refs().get(ref) != report.id:
+        store.set_ref(ref, report, why=f"forced past missed gates: {missed}" if missed else "all gates passed")
+
+
+def make_folds(recipe: Recipe, store: Store, base: BaseSettings) -> dict[str, Artifact]:
+    """A model for every fold and seed, and what it says to the rows of its fold: what `pool` asks for.
+
+    Everything is an artifact of its own, so that an interrupted cross-validation loses one fold at most.
+    """
+    settings, rows = recipe.evaluate, _rows(recipe, store)
+    assert settings.folds is not None
+    parts: dict[str, Artifact] = {}
+    done, began = 0, time.monotonic()
+    for number in range(settings.folds):
+        data = _grown(recipe, store, store.run(fold, FoldConfig(number=number), data=rows))
+        held_out = "valid" if _is_recalibrated(settings, task_of(data)) else None
+        parts[f"fold{number}_data"] = data
+        parts[f"fold{number}_base_answers"] = _answers(recipe, store, base, data, split="test")
+        if held_out:
+            parts[f"fold{number}_valid_base_answers"] = _answers(recipe, store, base, data, split="valid")
+        for seed in range(settings.fold_seeds):
+            name = f"fold{number}_seed{seed}"
+            again = recipe.train.model_copy(update={"seed": recipe.train.seed + seed})
+            config = Config(base=base, task=task_of(data), adapter=recipe.adapter, train=again)
+            model = parts[f"{name}_model"] = store.run(train, config, data=data)
+            parts[f"{name}_answers"] = _answers(recipe, store, base, data, model, split="test")
+            if held_out:
+                parts[f"{name}_valid_answers"] = _answers(recipe, store, base, data, model, split="valid")
+            done, total = done + 1, settings.folds * settings.fold_seeds
+            left = (time.monotonic() - began) / done * (total - done) / 60
+            _logger.info("fold %d of %d is measured; about %.0f minutes left", done, total, left)
+    return parts
+
+
+def _answers(
+    recipe: Recipe,
+    store: Store,
+    base: BaseSettings,
+    data: Artifact,
+    model: Artifact | None = None,
+    split: Literal["test", "valid"] | None = None,
+) -> Artifact:
+    """What the base, or a model, says to the rows of a split; of that which the recipe measures on by default."""
+    settings = recipe.evaluate
     config = AnswerConfig(
         base_path=base.path,
         base_digest=base.digest,
-        task=task,
-        split=settings.split,
+        task=task_of(data),
+        split=split or settings.split,
         batch_size=settings.batch_size,
         dtype=settings.dtype,
         device=settings.device,
         threads=settings.threads,
     )
-    before = store.run(answer, config, data=data)
-    after = store.run(answer, config, data=data, model=model)
-    on_valid: dict[str, Artifact] = {}
-    if settings.recalibrate != "none" and settings.split == "test" and tasks.build(task).closed_set:
-        held_out = config.model_copy(update={"split": "valid"})  # what probabilities are fitted on, never on test
-        on_valid["valid_base_answers"] = store.run(answer, held_out, data=data)
-        on_valid["valid_answers"] = store.run(answer, held_out, data=data, model=model)
-    report_config = ReportConfig(recipe=recipe.name, base=recipe.base, task=task, evaluate=settings)
-    report = store.run(evaluate, report_config, data=data, model=model, base_answers=before, answers=after, **on_valid)
-    return _name(store, recipe, "report", report)
+    return store.run(answer, config, data=data, **({} if model is None else {"model": model}))
 
 
-def resolve_base(recipe: Recipe, store: Store) -> BaseSettings:
-    """The base's files on this machine."""
-    from yibu.model.resolve import resolve
+def _champion(recipe: Recipe, store: Store, model: Artifact) -> Artifact | None:
+    """The report of another model whose gates were passed last, where a gate asks for one."""
+    if not any(CHAMPION in name for name in recipe.evaluate.gates):
+        return None
+    found = store.ref(f"{recipe.name}/passed")
+    while found is not None and found.manifest.inputs["model"] == model.id:  # the champion of its own time
+        before = found.manifest.inputs.get("champion")
+        found = None if before is None else store.get(before)
+    return found
 
-    base = resolve(recipe.base, store)
+
+def _is_recalibrated(settings: EvaluateSettings, task: Settings) -> bool:
+    """Whether probabilities are fitted; on validation rows, never on test."""
+    return settings.recalibrate != "none" and settings.split == "test" and tasks.build(task).closed_set
+
+
+def locate_base(recipe: Recipe, store: Store) -> BaseSettings:
+    """The base's files on this machine; one in FP8 as it lies there, see `trainable`."""
+    from yibu.model.resolve import locate
+
+    base = locate(recipe.base, store)
     return BaseSettings(name=base.name, path=str(base.path), digest=base.digest)
+
+
+def trainable(base: BaseSettings, store: Store) -> BaseSettings:
+    """The base; of one in block-wise FP8 its copy in bf16, made once."""
+    from yibu.model.resolve import plain
+
+    path, digest = plain(Path(base.path), base.digest, store)
+    return base.model_copy(update={"path": str(path), "digest": digest})
 
 
 def base_if_here(recipe: Recipe, store: Store) -> BaseSettings | None:
     """The base, or None where it is not on this machine. Its files are hashed: for a large base that takes minutes."""
     try:
-        return resolve_base(recipe, store)
+        return locate_base(recipe, store)
     except InputError as error:  # rows can be looked at before there is a base
         _logger.info("lengths are given in characters, for there is no tokenizer: %s", error.what)
         return None

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,3 +121,22 @@ def test_every_package_has_tests() -> None:
         if not list((tests / package).glob("test_*.py")) and not (tests / f"test_{package}.py").is_file()
     ]
     assert not without
+
+
+def test_a_missing_package_is_asked_for_by_an_extra_that_brings_it() -> None:
+    """``pip install "yibu[qlora]"`` must name an extra of pyproject.toml that has the package, or the core has it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras, core = project["optional-dependencies"], project["dependencies"]
+    wrong, found = [], set()
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "MissingExtra":
+                given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "extra")]
+                package, extra = (value.value if isinstance(value, ast.Constant) else None for value in given[:2])
+                found.add(extra)
+                brought = [re.split(r"[\[<>=~ ]", line)[0] for line in (*extras.get(extra, ()), *core)]
+                known = package is None or str(package).replace("_", "-") in brought
+                if extra not in extras or not known:
+                    wrong.append(f"{path.name}: {package} by {extra}")
+    assert not wrong
+    assert {"qlora", "gguf", "parquet"} <= found

@@ -13,89 +13,20 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
+from typer.testing import CliRunner
 
 from tiny import tiny_base, tiny_ids, tiny_model
+from tiny_fp8 import BLOCK, TABLE, change_config, expected, fp8_base, quantise, random
+from yibu import pipeline
+from yibu.chat.partner import open_partner
+from yibu.cli import app
+from yibu.cli.history import size
 from yibu.core.errors import BaseModelError, NoSpace
 from yibu.core.store import Store
+from yibu.model.assemble import for_answers, merged
 from yibu.model.fp8 import DequantiseSettings, block_of, dequantise, dequantise_folder, dequantised
-from yibu.model.resolve import load_model
-
-FP8 = torch.float8_e4m3fn
-BLOCK = (128, 128)
-TABLE = {
-    "activation_scheme": "dynamic",
-    "fmt": "e4m3",
-    "quant_method": "fp8",
-    "weight_block_size": [128, 128],
-}
-# What DeepSeek-V3 keeps in bf16: embedding, head, norms, routers.
-PLAIN = ("embed_tokens", "lm_head", "norm", "mlp.gate.")
-# Blocks of the tiny base, so that its small matrices have several, and cut ones at the edges.
-SMALL = (16, 24)
-
-
-def quantise(weight: torch.Tensor, block: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Number by number of blocks, as a reader of the paper would write it."""
-    rows, columns = weight.shape
-    grid = torch.zeros(-(-rows // block[0]), -(-columns // block[1]))
-    values = torch.zeros_like(weight, dtype=torch.float32)
-    for p in range(grid.shape[0]):
-        for q in range(grid.shape[1]):
-            part = (slice(p * block[0], (p + 1) * block[0]), slice(q * block[1], (q + 1) * block[1]))
-            grid[p, q] = weight[part].float().abs().max() / torch.finfo(FP8).max
-            values[part] = weight[part].float() / grid[p, q]
-    return values.to(FP8), grid
-
-
-def expected(values: torch.Tensor, grid: torch.Tensor, block: tuple[int, int]) -> torch.Tensor:
-    """fp32, one number after the other."""
-    plain = values.float()
-    return torch.tensor(
-        [
-            [float(plain[row, column] * grid[row // block[0], column // block[1]]) for column in range(plain.shape[1])]
-            for row in range(plain.shape[0])
-        ]
-    )
-
-
-def random(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def fp8_base(folder: Path, num_files: int = 3, block: tuple[int, int] = SMALL) -> dict[str, torch.Tensor]:
-    """A tiny DeepSeek-V3 as the hub has it: fp8 matrices, factors in other files than their weights, an index.
-
-    Returns:
-        What each tensor stands for, in fp32.
-    """
-    tiny_base(folder, "deepseek_v3")
-    (folder / "LICENSE").write_text("terms", encoding="utf-8")
-    (folder / "modeling_deepseek.py").write_text("raise SystemExit", encoding="utf-8")
-    weights = load_file(folder / "model.safetensors")
-    (folder / "model.safetensors").unlink()
-    stored: dict[str, torch.Tensor] = {}
-    meant: dict[str, torch.Tensor] = {}
-    for name, weight in weights.items():
-        if weight.ndim == 2 and not any(part in name for part in PLAIN):
-            stored[name], stored[f"{name}_scale_inv"] = quantise(weight, block)
-            meant[name] = expected(stored[name], stored[f"{name}_scale_inv"], block)
-        else:
-            stored[name] = weight.to(torch.bfloat16)
-            meant[name] = stored[name].float()
-    names = sorted(stored)
-    files = {
-        name: f"model-{place % num_files + 1:05d}-of-{num_files:05d}.safetensors" for place, name in enumerate(names)
-    }
-    for file in set(files.values()):
-        save_file({name: stored[name] for name in names if files[name] == file}, folder / file)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}), encoding="utf-8")
-    _change_config(folder, quantization_config={**TABLE, "weight_block_size": list(block)}, dtype="bfloat16")
-    return meant
-
-
-def _change_config(folder: Path, **changes: Any) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+from yibu.model.resolve import bytes_to_make_plain, load_model, locate, resolve
+from yibu.train.replay import base_of
 
 
 def read_all(folder: Path) -> dict[str, torch.Tensor]:
@@ -270,3 +201,122 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     next((tmp_path / "fp8").glob("*.safetensors")).unlink()
     with pytest.raises(BaseModelError, match="missing"):
         dequantise_folder(tmp_path / "fp8", tmp_path / "out")
+
+
+# --- the way of a base through the product ----------------------------------------------------------------------------
+
+
+def rows(path: Path, num: int = 80) -> Path:
+    lines = [json.dumps({"text": f"cough {n}", "label": ("lung", "hand")[n % 2]}) for n in range(num)]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def recipe(folder: Path, base: Path) -> pipeline.Recipe:
+    table = {
+        "base": str(base),
+        "task": {"kind": "classify", "prompt": "{text}", "label": "{label}"},
+        "data": {"source": str(rows(folder / "rows.jsonl"))},
+        "train": {"max_steps": 1, "lr": 1e-2, "batch": 4, "threads": 1, "dtype": "fp32"},
+    }
+    path = folder / "fp8.yaml"
+    path.write_text(json.dumps(table), encoding="utf-8")
+    return pipeline.load(path)
+
+
+def test_a_resolved_base_answers_as_its_weights_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meant = fp8_base(tmp_path / "fp8")
+    store = Store(tmp_path / "store")
+    found = locate(str(tmp_path / "fp8"), store)
+    assert found.path == tmp_path / "fp8"
+    assert not store.root.exists(), "a base that is only looked for needs no copy"
+    foreseen = bytes_to_make_plain(found.path, found.digest, store)
+    assert not store.root.exists()
+
+    base = resolve(str(tmp_path / "fp8"), store)
+    assert (base.name, base.model_type) == (str(tmp_path / "fp8"), "deepseek_v3")
+    assert base.digest == resolve(str(base.path), store).digest != found.digest
+    assert foreseen == sum(value.nbytes for value in read_all(base.path).values())
+    assert bytes_to_make_plain(found.path, found.digest, store) == 0, "it is there already"
+
+    (tmp_path / "meant").mkdir()
+    save_file({name: value.bfloat16() for name, value in meant.items()}, tmp_path / "meant" / "model.safetensors")
+    (tmp_path / "meant" / "config.json").write_bytes((base.path / "config.json").read_bytes())
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "meant", dtype=torch.float32).eval()
+    with torch.no_grad():
+        logits = load_model(base.path, torch.float32)(input_ids=tiny_ids(), use_cache=False).logits
+        assert torch.equal(logits, plain(input_ids=tiny_ids(), use_cache=False).logits)
+
+    monkeypatch.setattr("yibu.model.fp8.dequantise_folder", lambda *_: pytest.fail("made a second time"))
+    assert resolve(str(tmp_path / "fp8"), store) == base
+
+
+def test_it_is_trained_merged_and_asked(tmp_path: Path) -> None:
+    """By the ways that a user has: a recipe that names the folder in FP8."""
+    fp8_base(tmp_path / "fp8")
+    store, wanted = Store(tmp_path / "store"), recipe(tmp_path, tmp_path / "fp8")
+    data = pipeline.make_data(wanted, store)
+    base = pipeline.base_if_here(wanted, store)
+    assert base is not None
+    assert base.path == str(tmp_path / "fp8")
+    assert [a.manifest.stage for a in store.artifacts()] == ["prepare"], "rows are looked at without a copy of the base"
+
+    model = pipeline.make_model(wanted, store, data, base)
+    assert model.id == pipeline.make_model(wanted, store, data).id
+    summary = model.read_json("summary.json")
+    assert summary["steps"] == 1
+    assert min(summary["gradient_check"].values()) > 0
+
+    path = resolve(wanted.base, store).path
+    tuned = for_answers(path, model.path / "adapter", "lora", "cpu", "fp32").model
+    plain = load_model(path, torch.float32)
+    merged_model = merged(path, model.path / "adapter", "lora")
+    with torch.no_grad():
+        answer = tuned(input_ids=tiny_ids(), use_cache=False).logits
+        assert not torch.equal(answer, plain(input_ids=tiny_ids(), use_cache=False).logits), "training changed nothing"
+        assert torch.allclose(merged_model(input_ids=tiny_ids(), use_cache=False).logits, answer, atol=1e-5)
+    assert open_partner(model, store).ask("cough 3").text in {"lung", "hand"}
+    assert base_of(model, store).path == str(path), "a replay begins from the same copy"
+    assert store.verify() == []
+
+
+def test_check_states_the_disk_and_makes_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fp8_base(tmp_path / "fp8")
+    recipe(tmp_path, tmp_path / "fp8")
+    store, arguments = (
+        Store(tmp_path / "store"),
+        ["check", str(tmp_path / "fp8.yaml"), "--store", str(tmp_path / "store")],
+    )
+    needed = bytes_to_make_plain(tmp_path / "fp8", locate(str(tmp_path / "fp8"), store).digest, store)
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["disk"]["plain_base"] == needed > 0
+    assert told["disk"]["available"] > told["disk"]["checkpoints"] > told["disk"]["adapter"] == 4 * told["trained"]
+    assert [a.manifest.stage for a in store.artifacts()] == ["prepare"]
+    assert f"made once, since this one is in FP8: {size(needed)}" in " ".join(
+        CliRunner().invoke(app, arguments).output.split()
+    )
+
+    monkeypatch.setattr("yibu.core.machine.disk_bytes", lambda place: (needed, needed - 1))
+    refused = CliRunner().invoke(app, [*arguments, "--json"])
+    assert refused.exit_code == 2
+    (error,) = json.loads(refused.stdout.splitlines()[-1])["refusals"]
+    assert error["error"] == "NoSpace"
+
+    monkeypatch.undo()
+    resolve(str(tmp_path / "fp8"), store)
+    again = CliRunner().invoke(app, [*arguments, "--json"])
+    assert json.loads(again.stdout.splitlines()[-1])["disk"]["plain_base"] == 0
+
+
+def test_a_base_quantised_otherwise_is_refused_before_its_files_are_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_base(tmp_path / "gptq")
+    change_config(folder, quantization_config={"quant_method": "gptq", "bits": 4})
+    monkeypatch.setattr("yibu.model.resolve.digest_file", lambda path: pytest.fail(f"hashed {path}"))
+    for find in (locate, resolve):
+        with pytest.raises(BaseModelError, match="cannot undo") as caught:
+            find(str(folder), Store(tmp_path / "store"))
+        assert caught.value.exit_code == 2

@@ -57,9 +57,9 @@ def test_dropout_drops_the_same_inputs_forward_and_backward() -> None:
         torch.manual_seed(7)
         made.lora_A["default"].weight.data, made.lora_B["default"].weight.data = a.data, b.data
         keep = nn.functional.dropout(torch.ones_like(x), p=0.5)
-        from yibu.model.lora_linear import LoraProduct
+        from yibu.adapters._low_rank import LoraProduct, as_it_is
 
-        return LoraProduct.apply(x, made.base_layer.weight, None, a, b, 2.0, keep)
+        return LoraProduct.apply(x, made.base_layer.weight, as_it_is, None, a, b, 2.0, keep)
 
     a = torch.randn(4, 12, dtype=torch.float64, requires_grad=True)
     b = torch.randn(10, 4, dtype=torch.float64, requires_grad=True)

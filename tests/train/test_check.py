@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import pytest
 
 from tiny import tiny_base, tiny_tokenizer
-from yibu.adapters import lora
-from yibu.core.errors import TemplateError
+from yibu.adapters import lora, qlora
+from yibu.core.errors import MissingExtra, TemplateError
 from yibu.core.recipe import parse
 from yibu.core.store import Artifact, Store
 from yibu.model.render import Renderer
@@ -100,6 +101,22 @@ def test_rows_too_long_are_named_and_refused(base: Path, data: Artifact) -> None
     assert len(found.refusals) == 1
     assert "a target is never cut" in found.refusals[0].what
     assert found.refusals[0].exit_code == 2
+    assert found.plan, "the rest is looked at all the same"
+
+
+def test_a_missing_package_is_told_before_the_run(base: Path, data: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else real(name))
+    config = Config(
+        base=BaseSettings(name="tiny", path=str(base), digest=""),
+        task=settings_of(CLASSIFY),
+        adapter=parse(qlora.Settings, {"kind": "qlora"}),
+        train=TrainSettings(),
+    )
+    found = check(config, data)
+    (refusal,) = found.refusals
+    assert isinstance(refusal, MissingExtra)
+    assert refusal.do == 'pip install "yibu[qlora]"'
     assert found.plan, "the rest is looked at all the same"
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
+from yibu.core.errors import NoSpace
 from yibu.train.checkpoint import KEEP, load_checkpoint, save_checkpoint
 
 
@@ -67,3 +69,17 @@ def test_a_folder_that_was_being_written_is_no_checkpoint(tmp_path: Path) -> Non
     assert (load_checkpoint(tmp_path) or pytest.fail("no checkpoint"))[0] == 1
     write(tmp_path, 2)
     assert (load_checkpoint(tmp_path) or pytest.fail("no checkpoint"))[0] == 2
+
+
+def test_a_full_disk_is_told_and_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, 1)
+
+    def full(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("yibu.train.checkpoint.save_file", full)
+    with pytest.raises(NoSpace, match="checkpoint of step 2, 16 bytes"):
+        write(tmp_path, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    assert (load_checkpoint(tmp_path) or pytest.fail("no checkpoint"))[0] == 1

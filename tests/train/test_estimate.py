@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
@@ -11,9 +14,12 @@ from yibu.model import attention
 from yibu.model.lora_linear import FusedLoraLinear
 from yibu.model.packing import make_pack, pack_loss
 from yibu.model.render import Example
+from yibu.train.checkpoint import KEEP, save_checkpoint
 from yibu.train.estimate import (
     ADAPTER_BYTES,
     Sizes,
+    Trained,
+    foresee_disk,
     foresee_memory,
     forward_flops,
     layer_bytes,
@@ -84,15 +90,25 @@ def test_sizes_need_no_weights() -> None:
     assert Sizes.of(model, bases.facts_for(config)) == sizes_of("gemma3")
 
 
+def trained_of(architecture: str, table: dict[str, Any]) -> tuple[Trained, Any]:
+    model = tiny_model(architecture)
+    facts, plug = bases.facts_for(model.config), adapters.FAMILY.load(table["kind"])
+    settings = plug.Settings.model_validate(table)
+    plan = plug.plan(model, facts, getattr(plug, "foreseen", lambda model, facts, given: given)(model, facts, settings))
+    masters, rank = bool(getattr(plug, "MASTERS", False)), int(getattr(settings, "r", 0))
+    return Trained.of(plan, model, facts, masters, rank), model
+
+
 def test_memory_grows_with_what_causes_it() -> None:
     sizes = sizes_of("llama")
-    small = foresee_memory(sizes, 1000, 16, 100, torch.float32, CPU)
+    thousand = Trained(1000, rank=16)
+    small = foresee_memory(sizes, thousand, 100, 10, torch.float32, CPU)
     assert small.weights == 4 * sizes.parameters
     assert small.adapter == 1000 * ADAPTER_BYTES
     assert small.total < small.available
-    assert foresee_memory(sizes, 1000, 16, 200, torch.float32, CPU).activations == 2 * small.activations
-    assert foresee_memory(sizes, 1000, 16, 100, torch.bfloat16, CPU).weights == small.weights / 2
-    assert foresee_memory(sizes, 1000, 16, 100, torch.float32, CPU, recompute=True).activations < small.activations
+    assert foresee_memory(sizes, thousand, 200, 10, torch.float32, CPU).activations == 2 * small.activations
+    assert foresee_memory(sizes, thousand, 100, 10, torch.bfloat16, CPU).weights == small.weights / 2
+    assert foresee_memory(sizes, thousand, 100, 10, torch.float32, CPU, recompute=True).activations < small.activations
 
 
 def test_flops_of_a_frozen_base() -> None:
@@ -100,6 +116,64 @@ def test_flops_of_a_frozen_base() -> None:
     assert training_flops(sizes, tokens=10, targets=2) == 4 * (sizes.active * 10 + sizes.head * 2)
     assert training_flops(sizes, 10, 2, recompute=True) > training_flops(sizes, 10, 2)
     assert forward_flops(sizes, 10, 2) == training_flops(sizes, 10, 2) / 2
+
+
+def test_full_fine_tuning_needs_20_bytes_and_6_flops_a_parameter() -> None:
+    """And in 16 bits 2 bytes more, for the copy that a pass computes with; gradients pass by on their way."""
+    sizes, (trained, model) = sizes_of("qwen2"), trained_of("qwen2", {"kind": "full"})
+    assert trained.parameters == trained.whole == sizes.parameters
+    assert trained.used_whole == sizes.active
+    assert trained.head
+    assert trained.passing == sum(sorted(p.numel() for p in model.parameters())[-2:]) == 2 * sizes.head
+    whole = foresee_memory(sizes, trained, 100, 10, torch.float32, CPU)
+    assert whole.weights + whole.adapter == 20 * sizes.parameters + 4 * trained.passing
+    half = foresee_memory(sizes, trained, 100, 10, torch.bfloat16, CPU)
+    assert half.weights + half.adapter == 22 * sizes.parameters + 4 * trained.passing
+    assert half.output_layer == 10 * sizes.vocabulary * 10 + 4 * sizes.head
+    assert training_flops(sizes, 10, 2, trained=trained) == 6 * (sizes.active * 10 + sizes.head * 2)
+    assert training_flops(sizes, 10, 2, True, trained) == 8 * sizes.active * 10 + 6 * sizes.head * 2
+
+
+def test_a_tied_head_that_is_trained_costs_as_one() -> None:
+    assert trained_of("llama", {"kind": "full"})[0].head, "its matrix is the embedding's"
+    assert not trained_of("llama", {"kind": "full", "embeddings": False})[0].head
+
+
+def test_of_some_layers_and_experts_only_these_cost_more() -> None:
+    sizes, (top, model) = sizes_of("qwen2"), trained_of("qwen2", {"kind": "full", "layers": "top-1"})
+    one_layer = sum(p.numel() for p in model.get_decoder().layers[-1].parameters())
+    assert (top.whole, top.used_whole, top.head) == (one_layer, one_layer, False)
+    memory = foresee_memory(sizes, top, 100, 10, torch.float32, CPU)
+    assert memory.weights == 4 * (sizes.parameters - one_layer)
+
+    sizes, (experts, model) = sizes_of("deepseek_v3"), trained_of("deepseek_v3", {"kind": "experts", "p": 0.5})
+    config = model.config
+    of_one = 3 * config.hidden_size * config.moe_intermediate_size
+    assert experts.whole == experts.parameters == 2 * of_one, "two of four experts in one layer"
+    assert experts.used_whole == experts.whole * config.num_experts_per_tok / config.n_routed_experts
+    plain, tuned = (training_flops(sizes, 10, 2, trained=t) for t in (None, experts))
+    assert tuned - plain == 2 * experts.used_whole * 10
+    memory = foresee_memory(sizes, experts, 100, 10, torch.bfloat16, CPU)
+    assert memory.weights == 2 * (sizes.parameters + experts.whole), "the differences lie beside the base"
+
+
+def test_low_rank_updates_cost_6_flops_a_parameter() -> None:
+    sizes, (trained, _) = sizes_of("llama"), trained_of("llama", {"kind": "lora"})
+    assert (trained.whole, trained.passing, trained.head) == (0, 0, False)
+    assert trained.used_beside == trained.parameters
+    with_it, without = training_flops(sizes, 10, 2, trained=trained), training_flops(sizes, 10, 2)
+    assert with_it - without == 6 * trained.parameters * 10
+
+
+def test_disk_is_that_of_checkpoints_and_adapter(tmp_path: Path) -> None:
+    tensors = {name: torch.zeros(1000) for name in ("weight", "exp_avg", "exp_avg_sq", "best")}
+    for step in range(1, KEEP + 3):
+        save_checkpoint(tmp_path, step, tensors, {})
+    kept = sum(path.stat().st_size for path in tmp_path.rglob("tensors.safetensors"))
+    disk = foresee_disk(1000, 500, tmp_path)
+    assert disk.checkpoints * KEEP / (KEEP + 1) == pytest.approx(kept, rel=0.02)
+    assert (disk.plain_base, disk.adapter) == (500, 4000)
+    assert disk.total == 500 + 4000 + disk.checkpoints < disk.available
 
 
 def test_the_matrix_speed_is_a_speed() -> None:

@@ -14,6 +14,7 @@ and, where it has reason to,
 
 - ``MASTERS = True``: weights of the base itself are trained, so they are read in fp32 and stay fp32 (`hold_masters`);
 - ``SHRINKS = True``: `attach` and `load` make the base smaller, so it is read into main memory first and moved then;
+- ``require()``: raises `MissingExtra` where a package is missing that the kind needs;
 - ``adapted(model)``: whole names of what carries an adapter, where `adapted_targets` cannot see it;
 - ``initialise(model, settings, run_sample)``: values that need data; called once before the first step.
 

@@ -1,6 +1,6 @@
 """A base in 4 bits by bitsandbytes, layer by layer, and the LoRA layer that lies on it.
 
-Legend: N tokens, I input features, O output features, R rank.
+Legend: N tokens, I input features, O output features.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from peft.tuners.lora.bnb import Linear4bit as PeftLinear4bit
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+from yibu.adapters._low_rank import product_of, single_plain_adapter
 
 
 class FourBits(nn.Module):
@@ -66,74 +68,22 @@ class FrozenLinear4bit(bnb.nn.Linear4bit):  # type: ignore[misc]
         return y_NO.view(*x.shape[:-1], -1)
 
 
-class LoraProduct4bit(torch.autograd.Function):
-    """``x W^T + b + scaling * (x_dropped A^T) B^T`` with W in 4 bits; W is read again in the backward pass, never kept.
-
-    Keeps the input once, in its own type; peft's layer keeps an fp32 copy of it beside.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x_NI: Tensor,
-        packed: Tensor,
-        state: Any,
-        bias_O: Tensor | None,
-        a_RI: Tensor,
-        b_OR: Tensor,
-        scaling: float,
-        keep_NI: Tensor | None,
-    ) -> Tensor:
-        a, b = a_RI.to(x_NI.dtype), b_OR.to(x_NI.dtype)
-        dropped = x_NI if keep_NI is None else x_NI * keep_NI
-        low_NR = dropped @ a.T
-        ctx.save_for_backward(x_NI, packed, a_RI, b_OR, low_NR, keep_NI)
-        ctx.scaling, ctx.state = scaling, state
-        return F.linear(x_NI, _read(packed, state, x_NI.dtype), bias_O).addmm_(low_NR, b.T, alpha=scaling)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad_NO,) = grads
-        x_NI, packed, a_RI, b_OR, low_NR, keep_NI = ctx.saved_tensors
-        grad_low_NR = (grad_NO @ b_OR.to(grad_NO.dtype)).mul_(ctx.scaling)
-        grad_b = (grad_NO.T @ low_NR).to(b_OR.dtype).mul_(ctx.scaling)
-        dropped = x_NI if keep_NI is None else x_NI * keep_NI
-        grad_a = (grad_low_NR.T @ dropped).to(a_RI.dtype)
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            weight_OI = _read(packed, ctx.state, grad_NO.dtype)
-            update = grad_low_NR @ a_RI.to(grad_NO.dtype)
-            grad_x = grad_NO @ weight_OI + (update if keep_NI is None else update * keep_NI)
-        return grad_x, None, None, None, grad_a, grad_b, None, None
-
-
 class LoraLinear4bit(PeftLinear4bit):  # type: ignore[misc]
-    """peft's LoRA layer on a 4-bit layer, whose training step is `LoraProduct4bit`; everything else is peft's."""
+    """peft's LoRA layer on a 4-bit layer, whose training step is one `LoraProduct`; everything else is peft's."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """As peft's."""
-        adapter = self.active_adapters[0]
-        plain = args or kwargs or self.disable_adapters or self.merged or len(self.active_adapters) != 1
-        if plain or adapter not in self.lora_A or adapter in self.lora_variant:
+        adapter, base = single_plain_adapter(self), self.base_layer
+        if adapter is None or args or kwargs:
             result: Tensor = super().forward(x, *args, **kwargs)
             return result
-        flat_NI = x.reshape(-1, x.shape[-1])
-        keep, dropout = None, self.lora_dropout[adapter]
-        if self.training and isinstance(dropout, nn.Dropout) and dropout.p > 0:
-            keep = F.dropout(torch.ones_like(flat_NI), p=dropout.p)
-        base = self.base_layer
-        bias = None if base.bias is None else base.bias.to(x.dtype)
-        y_NO: Tensor = LoraProduct4bit.apply(  # type: ignore[no-untyped-call]
-            flat_NI,
-            base.weight.data,
-            base.weight.quant_state,
-            bias,
-            self.lora_A[adapter].weight,
-            self.lora_B[adapter].weight,
-            self.scaling[adapter],
-            keep,
-        )
-        return y_NO.view(*x.shape[:-1], -1)
+        state = base.weight.quant_state
+
+        def read(packed: Tensor, dtype: torch.dtype) -> Tensor:
+            return _read(packed, state, dtype)
+
+        bias_O = None if base.bias is None else base.bias.to(x.dtype)
+        return product_of(self, adapter, x, base.weight.data, bias_O, read)
 
 
 def layer_classes() -> dict[type, Callable[..., Any]]:

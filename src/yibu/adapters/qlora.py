@@ -135,6 +135,16 @@ def merge(model: Any) -> Any:
     return lora.merge(model)
 
 
+def require() -> None:
+    """Say early that bitsandbytes is missing.
+
+    Raises:
+        MissingExtra: it is.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingExtra("bitsandbytes", extra="qlora", use="A base in 4 bits (adapter.kind: qlora)")
+
+
 def quantise(model: Any, how: dict[str, Any]) -> None:
     """Put the named parts of a transformers model into 4 bits, in place, one after another.
 
@@ -145,8 +155,7 @@ def quantise(model: Any, how: dict[str, Any]) -> None:
         MissingExtra: bitsandbytes is not installed.
         BaseModelError: the base lacks one of the parts.
     """
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingExtra("bitsandbytes", extra="qlora", use="A base in 4 bits (adapter.kind: qlora)")
+    require()
     # It warns on a CPU that a faster kernel is to be had from the hub, which nobody asked for.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     from yibu.adapters._four_bits import quantise_linear, quantise_parameter

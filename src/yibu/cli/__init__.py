@@ -51,6 +51,7 @@ Engine = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="machine-readable lines on stdout")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log more, and show tracebacks")]
 Lang = Annotated[Literal["en", "zh"] | None, typer.Option("--lang", help="language of the report")]
+Force = Annotated[bool, typer.Option("--force", help="go on past missed gates; it is written into the ledger")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="write it to this file")]
 
 MAKE, ASK, LOOK = "Make", "Use", "Look"
@@ -112,6 +113,7 @@ def run(
     overrides: Overrides = None,
     lang: Lang = None,
     engine: Engine = None,
+    force: Force = False,
     store: StorePath = None,
     json_lines: Json = False,
     verbose: Verbose = False,
@@ -120,7 +122,7 @@ def run(
     with session(json_lines, verbose) as here:
         from yibu.cli.make import build
 
-        build(here, recipe, with_engine(overrides, engine), lang, store, last="report")
+        build(here, recipe, with_engine(overrides, engine), lang, store, last="report", force=force)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -140,6 +142,7 @@ def check(
         from yibu.cli.outlook import outlook_view
         from yibu.core.errors import BaseModelError
         from yibu.core.store import Store
+        from yibu.model.resolve import bytes_to_make_plain
         from yibu.train import Config
         from yibu.train.check import check as foresee
 
@@ -147,34 +150,49 @@ def check(
         shelf = Store(store)
         data = pipeline.prepared(wanted, shelf)
         try:
-            base = pipeline.resolve_base(wanted, shelf)
+            base = pipeline.locate_base(wanted, shelf)
         except BaseModelError as error:
             if not _foresee(here, wanted, error):
                 raise
             return
         config = Config(base=base, task=pipeline.task_of(data), adapter=wanted.adapter, train=wanted.train)
-        found = foresee(config, data)
+        found = foresee(config, data, bytes_to_make_plain(Path(base.path), base.digest, shelf))
         following = command("run", str(recipe), *(overrides or ()))
-        view = outlook_view(found, wanted.name, following, colour=here.out.color_system is not None)
-        here.tell("outlook", view, **found.as_dict())
+        cards = None if found.refusals else _on_cards(base.path, wanted)
+        view = outlook_view(found, wanted.name, following, here.out.color_system is not None, cards)
+        here.tell("outlook", view, cards=cards, **found.as_dict())
         if found.refusals:
             raise typer.Exit(2)
+
+
+def _on_cards(base: str, recipe: Recipe) -> dict[str, Any] | None:
+    """Figures for GPUs of 80 GB, from the config alone; None where there is none that can be read.
+
+    Args:
+        base: a path, or a name whose config is published.
+
+    Raises:
+        RecipeError: an adapter that does not fit the architecture.
+    """
+    from yibu.core.errors import BaseModelError
+    from yibu.model.foresee import foresee
+
+    try:
+        settings = recipe.train
+        return foresee(base, recipe.adapter, tokens=settings.pack_tokens, recompute=settings.recompute).as_dict()
+    except BaseModelError:
+        return None
 
 
 def _foresee(here: Session, recipe: Recipe, error: BaseModelError) -> bool:
     """Tell what a base that is not on this machine would cost, where its config is published; False where it is not."""
     from yibu.cli.foresight import foresight_view
-    from yibu.core.errors import YibuError
-    from yibu.model.foresee import foresee
 
-    try:
-        found = foresee(
-            recipe.base, recipe.adapter, tokens=recipe.train.pack_tokens, recompute=recipe.train.recompute
-        ).as_dict()
-    except YibuError:
+    found = _on_cards(recipe.base, recipe)
+    if found is None:
         return False
     here.tell("foresight", foresight_view(recipe.base, found), base=recipe.base, **found)
-    here.say(Text(f"The base itself is not here: {error.what}", style="yellow"))
+    here.say(Text(f"{error.what} To have it: {error.do}", style="yellow"))
     return True
 
 
@@ -214,6 +232,7 @@ def evaluate(
     recipe: RecipePath,
     overrides: Overrides = None,
     lang: Lang = None,
+    force: Force = False,
     store: StorePath = None,
     json_lines: Json = False,
     verbose: Verbose = False,
@@ -222,7 +241,7 @@ def evaluate(
     with session(json_lines, verbose) as here:
         from yibu.cli.make import build
 
-        build(here, recipe, overrides or (), lang, store, last="report")
+        build(here, recipe, overrides or (), lang, store, last="report", force=force)
 
 
 @app.command(name="import", rich_help_panel=MAKE)
@@ -308,6 +327,34 @@ def report(
         here.tell("report", Text(str(path)), id=found.id, path=str(path), lang=language)
         if open_it:
             typer.launch(str(path))
+
+
+@app.command(rich_help_panel=LOOK)
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="RUN RUN ...", help="recipes, refs or ids of reports")],
+    lang: Lang = None,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Tuned models of several runs on the rows that all of them answered; the first against each other, paired."""
+    with session(json_lines, verbose) as here:
+        from yibu.cli.comparison import comparison_view
+        from yibu.cli.find import find, language_of
+        from yibu.core.store import Store
+        from yibu.evaluate import ReportConfig
+        from yibu.evaluate.leaderboard import Run, leaderboard, read_predictions
+
+        shelf = Store(store)
+        reports = {name: find(shelf, name, "report") for name in names}
+        runs = {
+            name: Run(shelf.get(report.manifest.inputs["data"]), read_predictions(report))
+            for name, report in reports.items()
+        }
+        first = next(iter(reports.values()))
+        found = leaderboard(ReportConfig.model_validate(first.manifest.config), runs)
+        language = language_of(first, lang)
+        here.tell("comparison", comparison_view(found, language), **found)
 
 
 # --- verbs that look --------------------------------------------------------------------------------------------------

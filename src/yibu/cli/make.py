@@ -24,6 +24,7 @@ def build(
     lang: str | None,
     root: Path | None,
     last: Literal["data", "model", "report"],
+    force: bool = False,
 ) -> None:
     """Make the chain up to one part; then say what was made, how good it is, and what to type next.
 
@@ -33,6 +34,10 @@ def build(
         lang: language to show the results in; None leaves it to the recipe.
         root: folder of the store; None is the default.
         last: the part to stop after.
+        force: go on past missed gates, and write it into the ledger.
+
+    Raises:
+        GateRefused: a gate is missed; all was made and told before.
     """
     began = time.monotonic()
     recipe = pipeline.load(source, overrides)
@@ -67,6 +72,8 @@ def build(
         else f"Nothing was redone: all was done before ({took})."
     )
     here.tell("done", view, name=recipe.name, made=made, seconds=round(seconds, 3), **ids)
+    if last == "report":
+        pipeline.pass_gates(recipe, store, parts["report"], force)
     again = [str(source), *overrides]
     following = {"data": ["train", *again], "model": ["evaluate", *again], "report": ["chat", recipe.name]}[last]
     where = [] if root is None else ["--store", str(root)]

@@ -12,6 +12,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from yibu.cli.foresight import enough
 from yibu.cli.history import duration, size
 
 if TYPE_CHECKING:
@@ -25,10 +26,13 @@ _EXCERPT = 600  # characters of one piece that are shown
 _MOST_NAMES = 8
 
 
-def outlook_view(found: Outlook, name: str, command: str, colour: bool) -> RenderableType:
+def outlook_view(
+    found: Outlook, name: str, command: str, colour: bool, cards: dict[str, Any] | None = None
+) -> RenderableType:
     """The whole view.
 
     Args:
+        cards: the same run on cards of 80 GB (`yibu.model.foresee.Foresight.as_dict`), where it can be told.
         name: of the recipe.
         command: what to type next.
         colour: whether the console has colours; without them marks show what is trained.
@@ -37,6 +41,8 @@ def outlook_view(found: Outlook, name: str, command: str, colour: bool) -> Rende
     if found.lengths is not None:
         parts += _lengths(found.lengths)
     parts += [*_previews(found, colour), *_plan(found), *_cost(found)]
+    if cards is not None:
+        parts.append(Text(f"on cards of {size(cards['memory'][0]['available'])}: {enough(cards)}", style="dim"))
     if found.refusals:
         told = Text("\n\n".join(error.render() for error in found.refusals), style="red")
         parts.append(Panel(told, title="A run would be refused", border_style="bold red", title_align="left"))
@@ -167,15 +173,17 @@ def _plan(found: Outlook) -> list[RenderableType]:
 
 
 def _cost(found: Outlook) -> list[RenderableType]:
-    parts: list[RenderableType] = [_title("Memory and time, as foreseen")]
+    parts: list[RenderableType] = [_title("Memory, disk and time, as foreseen")]
     memory, course = found.memory, found.course
     if memory is not None:
         table = _table("", "")
         table.show_header = False
         for name in ("weights", "adapter", "activations", "output_layer", "libraries"):
+            if not getattr(memory, name):  # weights that are trained themselves, in fp32, are counted once
+                continue
             note = {
                 "weights": f"{found.dtype} on {found.device}",
-                "adapter": "weights, gradients, AdamW, fp32",
+                "adapter": "what is trained in fp32, its gradients, AdamW, the best so far",
                 "activations": f"of {found.pack_tokens:,} tokens",
             }.get(name, "")
             table.add_row(Text.assemble(f"{name.replace('_', ' ')}  ", (note, "dim")), size(getattr(memory, name)))
@@ -187,6 +195,7 @@ def _cost(found: Outlook) -> list[RenderableType]:
         if not enough:
             hint = "more than is free: lower train.pack_tokens or train.batch, or set train.recompute: true"
             parts.append(Text(hint, style="red"))
+    parts += _disk(found)
     if course is not None:
         steps = f"{course.steps:,} steps of {course.rows_per_step} rows, {course.warmup_steps} of warm-up"
         plural = "" if course.validations == 1 else "s"
@@ -197,10 +206,20 @@ def _cost(found: Outlook) -> list[RenderableType]:
                 (duration(course.train_seconds + course.valid_seconds), "bold"),
                 " of training",
                 (
-                    f"; an estimate: 4 FLOPs per parameter and token, at {course.efficiency:.0%} of the "
+                    f"; an estimate: {course.flops / 1e12:,.3g} TFLOP at {course.efficiency:.0%} of the "
                     f"{course.matmul_gflops:,.0f} GFLOP/s of a matrix product measured now; evaluation comes on top",
                     "dim",
                 ),
             )
         )
     return parts
+
+
+def _disk(found: Outlook) -> list[RenderableType]:
+    disk = found.disk
+    if not disk.total:
+        return []
+    copy = [f"a copy of the base in bf16, made once, since this one is in FP8: {size(disk.plain_base)}"]
+    written = [f"checkpoints {size(disk.checkpoints)}, adapter {size(disk.adapter)}"]
+    text = f"disk: {'; '.join((copy if disk.plain_base else []) + written)}; {size(disk.available)} free"
+    return [Text(text, style="" if disk.total <= disk.available else "red")]

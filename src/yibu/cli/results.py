@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text as Line
 
 from yibu.evaluate.report.claims import adjusted
+from yibu.evaluate.report.proof import gate_lines
 from yibu.evaluate.report.results import ResultRow, methods, remarks, result_groups, verdicts
 from yibu.evaluate.report.shapes import ReportData
 from yibu.evaluate.report.text import Text
@@ -41,6 +42,10 @@ def results_view(metrics: Mapping[str, Any], recipe: str, base: str, lang: str) 
     parts: list[RenderableType] = [Line(f"{recipe} · {base}", style="bold"), *tables.values()]
     parts += [Line(f"{found.about} · {found.sentence}", style=_TONES[found.tone]) for found in verdicts(data, text)]
     parts += [Line(remark, style="yellow") for remark in remarks(data, text)]
+    parts += [
+        Line(f"{'✓' if passed else '✗'} {said}", style="green" if passed else "bold red")
+        for passed, said in gate_lines(metrics.get("gates") or (), text)
+    ]
     how = "results.holm_p" if adjusted(metrics) else "results.raw_p"
     parts.append(Line(f"{text('results.notes')} {text(how)} {methods(data, text)}", style="dim"))
     return Padding(Group(*parts), (1, 0))

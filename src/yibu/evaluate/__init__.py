@@ -1,17 +1,21 @@
 """What the tuned model is worth on rows that nobody trained on, beside its base and baselines that could beat it.
 
-Two stages: `answer` lets one system answer the test split (so that the base's answers are kept when only the training
-changes), `evaluate` compares the systems and writes the report.
+Three stages: `answer` lets one system answer a split (so that the base's answers are kept when only the training
+changes), `pool` puts the answers of all folds of a cross-validation together, `evaluate` compares the systems, asks the
+gates and writes the report.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from yibu.core.recipe import PlugSettings, Settings
 from yibu.core.store import Artifact, Work, stage
+from yibu.evaluate.gates import check_names, parse_gate
+from yibu.tasks import Measure
 
 
 class EvaluateSettings(Settings):
@@ -30,11 +34,40 @@ class EvaluateSettings(Settings):
         "imbalance where every label has 5 valid rows, else temperature",
     )
     num_resamples: int = Field(2000, ge=200, description="of the bootstrap intervals")
+    folds: int | None = Field(
+        None, ge=2, le=20, description="also train and measure so many times, each time without a part of the rows"
+    )
+    fold_seeds: int = Field(1, ge=1, le=10, description="trainings of each fold, with seeds of their own")
+    gates: dict[str, str] = Field(
+        default_factory=dict,
+        description='figure -> bound, such as accuracy: ">= 0.85" or accuracy.low: ">= 0.8"; a run that misses one '
+        "ends with exit code 3",
+    )
     seed: int = 0
     lang: Literal["auto", "en", "zh"] = Field("auto", description="language of the report; auto: of the rows")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1)
+
+    @field_validator("gates")
+    @classmethod
+    def _readable_gates(cls, gates: dict[str, str]) -> dict[str, str]:
+        for name, text in gates.items():
+            parse_gate(name, text)
+        return gates
+
+
+def check_gates(settings: EvaluateSettings, measures: Sequence[Measure]) -> None:
+    """Refuse gates on figures that a task with these measures does not have, before anything is trained.
+
+    Raises:
+        RecipeError: names the figures that there will be.
+    """
+    from yibu.evaluate.compare import metric_names
+    from yibu.evaluate.matrix import known_names
+
+    known = known_names(metric_names(measures), measures, settings.folds is not None)
+    check_names(settings.gates, known)
 
 
 class AnswerConfig(Settings):
@@ -78,13 +111,46 @@ def evaluate(
     answers: Artifact,
     valid_answers: Artifact | None = None,
     valid_base_answers: Artifact | None = None,
+    folds: Artifact | None = None,
+    champion: Artifact | None = None,
+    champion_data: Artifact | None = None,
 ) -> None:
     """Compare base, tuned model and baselines: ``metrics.json``, ``predictions.jsonl``, ``report.html``.
 
     Args:
         valid_answers, valid_base_answers: answers to the validation rows, which the probabilities of a closed set are
             recalibrated on; without them they are only moved to natural class shares.
+        folds: what `pool` made of a cross-validation of the same recipe.
+        champion, champion_data: report of the model whose gates were passed last, and its rows, for gates on
+            ``<figure>.over.champion``; a gate that asks for a champion is not asked where there is none.
     """
     from yibu.evaluate.run import run
 
-    run(config, work, data, model, base_answers, answers, valid_answers, valid_base_answers)
+    run(
+        config,
+        work,
+        data,
+        model,
+        base_answers,
+        answers,
+        valid_answers,
+        valid_base_answers,
+        folds,
+        champion,
+        champion_data,
+    )
+
+
+@stage(version=1, neutral=("evaluate.device", "evaluate.threads"))
+def pool(config: ReportConfig, work: Work, **parts: Artifact) -> None:
+    """The answers of all folds, as one set of rows that no model of theirs was trained on: ``folds.json``.
+
+    Every row of ``predictions.jsonl`` says its fold and its seed.
+
+    Args:
+        parts: ``fold<number>_data``; ``fold<number>_seed<seed>_model``, ``..._answers``, ``..._valid_answers``; and
+            ``fold<number>_base_answers``, ``fold<number>_valid_base_answers``. Those of ``valid`` may be missing.
+    """
+    from yibu.evaluate.folds import run
+
+    run(config, work, parts)

@@ -133,6 +133,31 @@ def compare(
     return Comparison(metrics, notes)
 
 
+def point_values(
+    truth: Sequence[Mapping[str, str]], systems: Sequence[Answers], measures: Sequence[Measure], language: str
+) -> dict[tuple[str, str | None], dict[str, float]]:
+    """(metric, field) -> system -> value, without intervals and tests: for parts of the rows, such as folds.
+
+    Raises:
+        DataError: as `compare`.
+    """
+    _check(truth, systems, measures, None, None)
+    return {
+        (kind.metric, kind.field): {
+            system: figure.measure.take(figure.applies).value
+            for system, figure in by_system.items()
+            if figure.applies.any()
+        }
+        for kind, by_system in _figures(truth, systems, measures, language).items()
+    }
+
+
+def metric_names(measures: Sequence[Measure]) -> list[tuple[str, str | None]]:
+    """(metric, field) of everything that `compare` finds for these measures, whatever the answers are."""
+    names = [(kind.metric, kind.field) for measure in measures for kind in _score(measure, ["1"], ["1"], "en")]
+    return [*names, ("stop_rate", None), ("target_loss", None)]
+
+
 def _figures(
     truth: Sequence[Mapping[str, str]], systems: Sequence[Answers], measures: Sequence[Measure], language: str
 ) -> _Figures:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-from yibu import tasks
-from yibu.core.progress import track
-from yibu.core.record import Row, read_rows
 from yibu.core.store import Artifact, Work
-from yibu.evaluate import ReportConfig, baselines, calibrate
-from yibu.evaluate.compare import Answers, compare
+from yibu.evaluate import ReportConfig
+from yibu.evaluate.compare import compare
+from yibu.evaluate.gates import ask
+from yibu.evaluate.leaderboard import Run, leaderboard, read_predictions
+from yibu.evaluate.matrix import CHAMPION, TUNED, matrix
 from yibu.evaluate.report import Lineage, ReportData, TestRow, render
 from yibu.evaluate.report.text import Lang
-
-Predictions = list[dict[str, Any]]
+from yibu.evaluate.systems import prediction_lines, read_systems
 
 
 def run(
@@ -31,33 +27,22 @@ def run(
     answers: Artifact,
     valid_answers: Artifact | None = None,
     valid_base_answers: Artifact | None = None,
+    folds: Artifact | None = None,
+    champion: Artifact | None = None,
+    champion_data: Artifact | None = None,
 ) -> None:
     """The body of the stage `yibu.evaluate.evaluate`."""
     settings = config.evaluate
     summary = data.read_json("summary.json")
-    task = tasks.build(config.task, summary["labels"])
-    rows = list(read_rows(data.file(f"{settings.split}.jsonl")))
     language: Lang = "zh" if summary["language"] == "zh" else "en"
-
-    said = {"base": _read(base_answers), "tuned": _read(answers)}
-    train_rows = list(read_rows(data.file("train.jsonl")))
-    with track("baselines"):
-        cheap = _baselines(task, train_rows, rows, language, settings.seed)
-    truth = [task.truth(row) for row in rows]
-    groups = None if all(row.group is None for row in rows) else [row.group for row in rows]
-    trust = _Trust()
-    if task.closed_set:
-        held_out = {"tuned": valid_answers, "base": valid_base_answers}
-        balance = model.read_json("summary.json").get("class_balance")
-        trust = _trust(config, task, data, said, held_out, balance, train_rows, rows, groups)
-        said = trust.said
-    systems = [_model_answers(name, predictions) for name, predictions in said.items()] + cheap
+    systems = read_systems(config, data, model, base_answers, answers, valid_answers, valid_base_answers)
+    rows, truth = systems.rows, systems.truth
     found = compare(
         truth,
-        systems,
-        task.measures,
+        systems.answers,
+        systems.task.measures,
         language=language,
-        groups=groups,
+        groups=systems.groups,
         flags=[row.flags for row in rows],
         seed=settings.seed,
         num_resamples=settings.num_resamples,
@@ -67,13 +52,23 @@ def run(
         "split": settings.split,
         "task": config.task.as_config()["kind"],
         "language": language,
-        "systems": [system.system for system in systems],
+        "systems": [system.system for system in systems.answers],
         "metrics": found.metrics,
         "notes": found.notes,
-        "calibration": trust.table,
+        "calibration": systems.calibration,
     }
+    pooled = None if folds is None else folds.read_json("folds.json")
+    model_summary = model.read_json("summary.json")
+    predictions = prediction_lines(rows, truth, systems.said, systems.cheap)
+    beside = None
+    if champion is not None and champion_data is not None:
+        own = Run(data, predictions)
+        beside = leaderboard(config, {TUNED: own, CHAMPION: Run(champion_data, read_predictions(champion))})
+    metrics["matrix"] = matrix(metrics, model_summary, pooled, beside)
+    asked = {name: limit for name, limit in settings.gates.items() if beside is not None or CHAMPION not in name}
+    metrics["gates"] = [outcome.as_dict() for outcome in ask(asked, metrics["matrix"])]
+    metrics["gates_without_champion"] = sorted(set(settings.gates) - set(asked))
     work.write_json("metrics.json", metrics)
-    predictions = _predictions(rows, truth, said, cheap)
     with work.file("predictions.jsonl").open("w", encoding="utf-8") as lines:
         for prediction in predictions:
             lines.write(json.dumps(prediction, ensure_ascii=False) + "\n")
@@ -84,11 +79,12 @@ def run(
         language=language,
         metrics=metrics,
         data=summary,
-        model=model.read_json("summary.json"),
+        model=model_summary,
+        folds=pooled,
         plan=model.read_json("plan.json"),
         history=[json.loads(line) for line in model.file("history.jsonl").read_text(encoding="utf-8").splitlines()],
         predictions=predictions,
-        rows={row.id: TestRow(task.prompt_text(row), wanted) for row, wanted in zip(rows, truth, strict=True)},
+        rows={row.id: TestRow(systems.task.prompt_text(row), wanted) for row, wanted in zip(rows, truth, strict=True)},
         lineage=_lineage(
             config.recipe,
             data,
@@ -98,6 +94,8 @@ def run(
                 "answer (tuned)": answers,
                 "answer (base, valid)": valid_base_answers,
                 "answer (tuned, valid)": valid_answers,
+                "pool (folds)": folds,
+                "evaluate (champion)": champion,
             },
         ),
     )
@@ -106,142 +104,6 @@ def run(
     for name, page in pages.items():  # both cost nothing; `yibu report --lang` opens the other
         work.write_text(f"report.{name}.html", page)
     work.write_text("report.html", pages[lang])
-
-
-@dataclass(frozen=True)
-class _Trust:
-    """What is known about the probabilities, and the answers as the corrected ones decide."""
-
-    table: dict[str, Any] | None = None
-    said: dict[str, Predictions] = field(default_factory=dict)
-
-
-def _trust(
-    config: ReportConfig,
-    task: Any,
-    data: Artifact,
-    said: dict[str, Predictions],
-    held_out: Mapping[str, Artifact | None],
-    balance: Mapping[str, Any] | None,
-    train: Sequence[Row],
-    rows: Sequence[Row],
-    groups: Sequence[str | None] | None,
-) -> _Trust:
-    """Fit corrections on the validation answers, apply them to the answers of this split, measure both.
-
-    The base was never shown other class shares, so its scores are not moved, only scaled.
-    """
-    labels: list[str] = task.labels
-    valid_truth = [task.label(row) for row in read_rows(data.file("valid.jsonl"))]
-    scored = {
-        name: calibrate.read_scores(answers, labels, [task.label(row) for row in rows])
-        for name, answers in said.items()
-    }
-    corrections = {}
-    for name in said:
-        artifact = held_out[name]
-        valid = None if artifact is None else calibrate.read_scores(_read(artifact), labels, valid_truth)
-        own = balance if name == "tuned" else None
-        if valid is not None or own is not None:
-            corrections[name] = calibrate.correction_for(labels, own, config.evaluate, valid)
-    with track("calibration"):
-        table = calibrate.report(
-            scored, corrections, [task.label(row) for row in train], labels, config.evaluate, groups, balance
-        )
-    decided = {
-        name: _decide(task, answers, scored[name], corrections[name]) if name in corrections else answers
-        for name, answers in said.items()
-    }
-    return _Trust(table, decided)
-
-
-def _decide(task: Any, answers: Predictions, scored: calibrate.Scored, correction: calibrate.Correction) -> Predictions:
-    """The answers with their corrected probability; those that the correction changes keep what was said as ``raw``."""
-    labels: list[str] = task.labels
-    log_probs_NK = correction.apply(scored.log_probs)
-    moved = calibrate.decided_by(correction) == "corrected"
-    decided = []
-    for answer, log_probs in zip(answers, log_probs_NK, strict=True):
-        label = labels[int(log_probs.argmax())] if moved else answer["answer"]
-        line = {**answer, "probability": round(math.exp(float(log_probs[labels.index(label)])), 6)}
-        if label != answer["answer"]:
-            line |= {"answer": label, "fields": task.parse(task.answer_text(label)), "raw": answer["answer"]}
-        decided.append(line)
-    return decided
-
-
-def _read(artifact: Artifact) -> Predictions:
-    lines = artifact.file("answers.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def _model_answers(name: str, predictions: Predictions) -> Answers:
-    return Answers(
-        name,
-        [prediction["fields"] for prediction in predictions],
-        stopped=None if "num_tokens" not in predictions[0] else [prediction["stopped"] for prediction in predictions],
-        loss=[prediction["loss"] for prediction in predictions],
-        num_targets=[prediction["num_targets"] for prediction in predictions],
-    )
-
-
-def _baselines(task: Any, train: Sequence[Row], test: Sequence[Row], language: str, seed: int) -> list[Answers]:
-    """Cheap systems that could beat the model: majority and SVM for labels, copying and retrieval for texts."""
-    inputs, asked = [task.prompt_text(row) for row in train], [task.prompt_text(row) for row in test]
-    truths = [task.truth(row) for row in train]
-    label_fields = [measure.field for measure in task.measures if measure.kind == "label"]
-    text_fields = [measure.field for measure in task.measures if measure.kind in ("text", "number", "exact")]
-    groups = None if all(row.group is None for row in train) else [row.group for row in train]
-
-    def system(name: str, fields: Mapping[str, Sequence[str]]) -> Answers:
-        by_row = [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
-        return Answers(name, by_row, gives=tuple(fields))
-
-    found = []
-    if label_fields:
-        labels = {field: [truth[field] for truth in truths] for field in label_fields}
-        found.append(
-            system("majority", {field: [baselines.majority(labels[field])] * len(test) for field in label_fields})
-        )
-        svm = {
-            field: baselines.tfidf_svm(inputs, labels[field], asked, language, groups, seed) for field in label_fields
-        }
-        found.append(system("tfidf_svm", svm))
-    if text_fields:
-        found.append(system("copy_input", {field: baselines.copy_input(asked) for field in text_fields}))
-        nearest = {
-            field: baselines.nearest_target(inputs, [truth[field] for truth in truths], asked, language)
-            for field in text_fields
-        }
-        found.append(system("nearest_target", nearest))
-    return found
-
-
-def _predictions(
-    rows: Sequence[Row], truth: Sequence[dict[str, str]], said: dict[str, Predictions], cheap: Sequence[Answers]
-) -> Predictions:
-    """One line per row and system; `correct` means that every measured field that the system gives is right."""
-    lines: Predictions = []
-    for place, (row, wanted) in enumerate(zip(rows, truth, strict=True)):
-        for name, predictions in said.items():
-            prediction = predictions[place]
-            lines.append({**prediction, "system": name, "correct": _equal(prediction["fields"], wanted, tuple(wanted))})
-        for system in cheap:
-            fields = dict(system.fields[place])
-            lines.append(
-                {
-                    "id": row.id,
-                    "system": system.system,
-                    "answer": " · ".join(fields.values()),
-                    "fields": fields,
-                    "correct": _equal(fields, wanted, tuple(system.gives or wanted)),
-                }
-            )
-    return lines
-
-
-def _equal(fields: dict[str, str], wanted: dict[str, str], names: Sequence[str]) -> bool:
-    return all(fields.get(name, "").strip() == wanted[name].strip() for name in names)
 
 
 def _lineage(recipe: str, data: Artifact, model: Artifact, answers: Mapping[str, Artifact | None]) -> Lineage:

@@ -13,13 +13,19 @@ Bytes of one card are the sum of
 - gathered: with FSDP2 (`fully_shard`, after ZeRO-3, arXiv 1910.02054) each of n cards keeps 1/n of every weight, but
   a layer is whole while it is computed, and the next is fetched meanwhile: two of the largest layers, or the root
   (embedding and head) and one of them;
-- adapter, gradients, optimizer, best: 4 + 4 + 8 + 4 bytes a trained parameter (fp32, two moments of AdamW, the best
-  weights so far), over n cards 1/n of it. What is trained whole is counted here in fp32 and above in the base's type;
+- adapter, gradients, optimizer: 4 + 4 + 8 bytes a trained parameter (fp32, two moments of AdamW), over n cards 1/n of
+  it. The best weights so far, 4 more, lie in main memory. Weights of the base that are trained themselves have their
+  fp32 masters here and above the copy in 16 bits that a pass computes with; over n cards that copy is the gathered one.
+  A gradient is whole while it is added up (n cards: in 16 bits, before it is shared out): two of the largest tensors;
 - activations: tokens x `yibu.model.sizes.layer_bytes` x layers; every card has its own tokens. With ``recompute`` a
   layer keeps what came in, and one layer is whole. V3.2 (index scores) and V4 (several residual streams) need more than
   this says;
-- output layer: logits of one chunk of targets, as `yibu.train.estimate` counts them, and the head in fp32;
+- output layer: see `yibu.model.sizes.output_bytes`; every token is taken for a target. A head that is not trained is
+  held in fp32 besides;
 - runtime: `RUNTIME` for what the driver, cuBLAS and NCCL hold. An allowance, not a measurement.
+
+Disk is the base as it is published, multi-token prediction included; of one in FP8 the copy in bf16 that is trained;
+the checkpoints of a run; the adapter; and the merged model in bf16.
 
 These are estimates; the memory probe before the first step is what decides.
 """
@@ -37,15 +43,15 @@ import torch
 from yibu import adapters, bases
 from yibu.core.errors import BaseModelError
 from yibu.core.recipe import Settings
-from yibu.model.loss import CHUNK
 from yibu.model.published import Config, Published, read_config
-from yibu.model.sizes import Sizes, layer_bytes
+from yibu.model.sizes import Sizes, Trained, layer_bytes, output_bytes
 
 Weights = Literal["bf16", "fp8", "nf4"]
 
 CARD = 80 * 10**9  # an "80 GB card", in the smallest of its meanings
 RUNTIME = 2 * 10**9
 MOST_CARDS = 1024
+NUM_CHECKPOINTS = 3  # two are kept, one is being written
 _PACKED_KINDS: dict[str, tuple[str, ...]] = {
     "bf16": (),
     "fp8": ("linear", "grouped", "indexer", "experts"),
@@ -77,7 +83,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Card:
-    """Bytes on each of `cards` cards; see the module's text."""
+    """Bytes on each of `cards` cards, with activations kept or computed again; see the module's text."""
 
     cards: int
     weights: int
@@ -85,15 +91,15 @@ class Card:
     adapter: int
     gradients: int
     optimizer: int
-    best: int
     activations: int
     output_layer: int
     runtime: int
     available: int
+    recompute: bool
 
     @property
     def total(self) -> int:
-        parts = (self.weights, self.gathered, self.adapter, self.gradients, self.optimizer, self.best)
+        parts = (self.weights, self.gathered, self.adapter, self.gradients, self.optimizer)
         return sum(parts) + self.activations + self.output_layer + self.runtime
 
     @property
@@ -103,10 +109,19 @@ class Card:
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes of files: the base as published, one checkpoint of training, the adapter, the merged model in bf16."""
+    """Bytes of files.
+
+    Attributes:
+        base: as published.
+        plain_base: its copy in bf16, where it is published in FP8 (`yibu.model.fp8`): what is trained.
+        checkpoints: of one run, the one that is being written included.
+        adapter: what training leaves.
+        merged: base and adapter in one, in bf16.
+    """
 
     base: int
-    checkpoint: int
+    plain_base: int
+    checkpoints: int
     adapter: int
     merged: int
 
@@ -124,8 +139,10 @@ class Foresight:
         weights: type that the base is held in.
         tokens: of one forward pass of one card.
         memory: for each number of cards that was asked for.
+        host: bytes of main memory for the best weights so far.
         smallest: the least number of cards, among powers of two, that holds it; None if not even `MOST_CARDS` do.
         smallest_recompute: the same where activations are computed again (``train.recompute``).
+        needed: what `smallest` cards hold, else `smallest_recompute`; None where neither is.
         published: whose numbers these are; None for a config of the user's own.
     """
 
@@ -139,16 +156,23 @@ class Foresight:
     weights: Weights
     tokens: int
     memory: tuple[Card, ...]
+    host: int
     smallest: int | None
     smallest_recompute: int | None
+    needed: Card | None
     disk: Disk
     published: Published | None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
         table = asdict(self)
-        table["memory"] = [{**asdict(card), "total": card.total, "fits": card.fits} for card in self.memory]
+        table["memory"] = [_card(card) for card in self.memory]
+        table["needed"] = None if self.needed is None else _card(self.needed)
         return table
+
+
+def _card(card: Card) -> dict[str, Any]:
+    return {**asdict(card), "total": card.total, "fits": card.fits}
 
 
 def outline(config: Mapping[str, Any]) -> Any:
@@ -206,11 +230,17 @@ def foresee(
     plan = plug.plan(model, facts, settings)
     held: Weights = ("nf4" if settings.kind == "qlora" else "bf16") if weights == "auto" else weights
     parts = _parts(model, facts, plan)
-    rank = int(getattr(settings, "r", 0))
+    masters, rank = bool(getattr(plug, "MASTERS", False)), int(getattr(settings, "r", 0))
     packed = _PACKED_BYTES[held]
     if held == "nf4" and not getattr(settings, "double_quant", True):
         packed = 0.5 + 4 / 64  # a scale in fp32 for 64 numbers
-    need = _Need(model, facts, parts, plan.parameters, held, packed, tokens, rank, recompute)
+    trained = Trained.of(plan, model, facts, masters, rank)
+    need = _Need(model, facts, parts, trained, held, packed, tokens, recompute)
+    again = replace(need, recompute=True)
+    smallest, smallest_recompute = need.smallest(card_bytes), again.smallest(card_bytes)
+    needed = None if smallest is None else need.on(smallest, card_bytes)
+    if needed is None and smallest_recompute is not None:
+        needed = again.on(smallest_recompute, card_bytes)
     return Foresight(
         architecture=facts.name,
         model=type(model).__name__,
@@ -222,9 +252,11 @@ def foresee(
         weights=held,
         tokens=tokens,
         memory=tuple(need.on(number, card_bytes) for number in cards),
-        smallest=need.smallest(card_bytes),
-        smallest_recompute=replace(need, recompute=True).smallest(card_bytes),
-        disk=_disk(config, parts, plan.parameters),
+        host=4 * plan.parameters,
+        smallest=smallest,
+        smallest_recompute=smallest_recompute,
+        needed=needed,
+        disk=_disk(config, model, parts, plan.parameters),
         published=source,
     )
 
@@ -236,18 +268,21 @@ class _Need:
     model: Any
     facts: bases.Facts
     parts: tuple[Part, ...]
-    trained: int
+    trained: Trained
     weights: Weights
     packed: float
     tokens: int
-    rank: int
     recompute: bool
 
     def on(self, cards: int, available: int) -> Card:
-        sizes = self.sizes
-        one_layer = layer_bytes(sizes, self.rank, torch.bfloat16, on_cpu=False)
+        sizes, trained = self.sizes, self.trained
+        one_layer = layer_bytes(sizes, trained.rank, torch.bfloat16, on_cpu=False)
         kept = 2 * sizes.hidden * sizes.layers + one_layer if self.recompute else one_layer * sizes.layers
         weights = sum(self.bytes_of(part.kind, part.parameters) for part in self.parts)
+        if trained.masters and cards > 1:
+            weights -= 2 * trained.whole  # the masters are shared out, and cast where they are gathered
+        elif not trained.masters:
+            weights += 2 * trained.whole
 
         def share(total: float) -> int:
             return math.ceil(total / cards)
@@ -256,14 +291,14 @@ class _Need:
             cards=cards,
             weights=share(weights),
             gathered=self.gathered if cards > 1 else 0,
-            adapter=share(4 * self.trained),
-            gradients=share(4 * self.trained),
-            optimizer=share(8 * self.trained),
-            best=share(4 * self.trained),
+            adapter=share(4 * trained.parameters),
+            gradients=share(4 * trained.parameters) + (4 if cards == 1 else 2) * trained.passing,
+            optimizer=share(8 * trained.parameters),
             activations=self.tokens * kept,
-            output_layer=CHUNK * sizes.vocabulary * 8 + 4 * sizes.vocabulary * sizes.hidden,
+            output_layer=output_bytes(sizes, trained, self.tokens, torch.bfloat16),
             runtime=RUNTIME,
             available=available,
+            recompute=self.recompute,
         )
 
     def smallest(self, available: int) -> int | None:
@@ -318,7 +353,7 @@ def _role(facts: bases.Facts, name: str) -> bases.Role:
     return found if found is not None else bases.Role("other", ".*", "other")
 
 
-def _disk(config: Mapping[str, Any], parts: Sequence[Part], trained: int) -> Disk:
+def _disk(config: Mapping[str, Any], model: Any, parts: Sequence[Part], trained: int) -> Disk:
     stored = (config.get("quantization_config") or {}).get("quant_method")
     base = 0.0
     for part in parts:
@@ -328,4 +363,26 @@ def _disk(config: Mapping[str, Any], parts: Sequence[Part], trained: int) -> Dis
             width = _PACKED_BYTES["fp4" if of_experts else "fp8"]
         base += part.parameters * width
     total = sum(part.parameters for part in parts)
-    return Disk(base=math.ceil(base), checkpoint=16 * trained, adapter=4 * trained, merged=2 * total)
+    ahead = _predicting_ahead(config, model)
+    return Disk(
+        base=math.ceil(base + ahead * base / total),
+        plain_base=2 * (total + ahead) if stored == "fp8" and config.get("expert_dtype") != "fp4" else 0,
+        checkpoints=NUM_CHECKPOINTS * 16 * trained,
+        adapter=4 * trained,
+        merged=2 * total,
+    )
+
+
+def _predicting_ahead(config: Mapping[str, Any], model: Any) -> int:
+    """Parameters of the layers for multi-token prediction, which lie in the files and in no class of transformers.
+
+    Each is one more layer with a projection of two hidden states, and an embedding and a head of its own (DeepSeek-V3,
+    README_WEIGHTS.md: 11.5 billion without the last two).
+    """
+    number = int(config.get("num_nextn_predict_layers") or 0)
+    if not number:
+        return 0
+    layer: int = sum(parameter.numel() for parameter in model.get_decoder().layers[-1].parameters())
+    hidden = int(model.config.get_text_config().hidden_size)
+    ends: int = sum(part.weight.numel() for part in (model.get_input_embeddings(), model.get_output_embeddings()))
+    return number * (layer + 2 * hidden * hidden + ends)

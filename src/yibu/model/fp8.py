@@ -174,12 +174,25 @@ def dequantise_folder(source: Path, target: Path, dtype: Number = "bf16", shard_
     return Converted(len(tensors.names), num, len(shards), num_bytes)
 
 
+def plain_bytes(source: Path, dtype: Number = "bf16") -> int:
+    """Bytes of the tensors that `dequantise_folder` would write. Their names and shapes are read, no weight is.
+
+    Raises:
+        BaseModelError: weights or factors are missing.
+    """
+    import torch
+
+    kind = {"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
+    tensors = _Tensors(source)
+    return sum(tensors.size_of(name, kind) for name in tensors.names)
+
+
 class DequantiseSettings(Settings):
     """Which FP8 base is made plain.
 
     Attributes:
         source: its folder.
-        digest: of its files (`yibu.model.resolve.Base.digest`); it, not the place, makes the artifact's id.
+        digest: of its files (`yibu.model.resolve.locate`); it, not the place, makes the artifact's id.
         dtype: of the matrices that were fp8.
     """
 
@@ -263,15 +276,20 @@ def _weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
+def no_space_for_plain(folder: Path, needed: int, free: int) -> NoSpace:
+    """The error of a disk that cannot hold a plain copy."""
+    return NoSpace(
+        "The base is in FP8, and the disk cannot hold the copy in bf16 that is trained.",
+        got=f"{free / 1e9:,.1f} GB free in {folder}",
+        allowed=f"{needed / 1e9:,.1f} GB",
+        do="put the store on a larger disk (YIBU_STORE), or give a repository with bf16 weights",
+    )
+
+
 def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise NoSpace(
-            "The disk cannot hold the base without its quantisation.",
-            got=f"{free / 1e9:,.1f} GB free in {folder}",
-            allowed=f"{needed / 1e9:,.1f} GB",
-            do="put the store on a larger disk",
-        )
+        raise no_space_for_plain(folder, needed, free)
 
 
 def _cut(tensors: _Tensors, dtype: torch.dtype, shard_bytes: int) -> list[list[str]]:

@@ -3,6 +3,9 @@
 A name is a hub id, a local folder, a ``.gguf`` file, or ``packaged:<name>`` for a model that comes as a Python package.
 Whatever it is, the result is a folder of safetensors with tokenizer and config. Weights in pickle and repositories that
 want their own code run are refused; the network is used only where it was asked for.
+
+A base in block-wise FP8, as DeepSeek-V3 is published, is found like any other (`locate`). Its plain copy, which can be
+trained and merged, is made by `plain`: twice as large, so a dry run does without it.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +23,8 @@ import yaml
 
 from yibu import bases
 from yibu.core.errors import BaseModelError, nearest
-from yibu.core.store import Store, digest_file
+from yibu.core.store import Artifact, Store, digest_file
+from yibu.model import fp8
 from yibu.model.convert import (
     PACKAGES,
     PREFIX,
@@ -77,16 +81,54 @@ class Base:
 
 
 def resolve(name: str, store: Store, online: bool | None = None) -> Base:
-    """The base's files, found, checked and if need be unpacked.
+    """A base that can be trained: its files found and checked, GGUF unpacked, FP8 made plain.
 
     Args:
         name: hub id | local folder | ``.gguf`` file | ``packaged:<name>``.
-        store: where an unpacked GGUF is kept.
+        store: where unpacked and plain copies are kept.
         online: whether a hub id may be fetched; None asks ``$YIBU_ONLINE``. ``$HF_HUB_OFFLINE`` forbids it always.
 
     Raises:
         BaseModelError: not found, or found and not to be trusted; says which command would bring it.
         MissingExtra: a package is missing that reads this kind of file.
+        NoSpace: the store's disk cannot hold the plain copy.
+    """
+    base = locate(name, store, online)
+    path, digest = plain(base.path, base.digest, store)
+    return replace(base, path=path, digest=digest)
+
+
+def plain(folder: Path, digest: str, store: Store) -> tuple[Path, str]:
+    """Folder and digest of a base that can be trained and merged, given one that `locate` found.
+
+    That is the base itself; of one in block-wise FP8 it is a copy in bf16, made once and kept in the store.
+
+    Raises:
+        BaseModelError: quantised in another way, or not all of it is there.
+        NoSpace: the store's disk cannot hold the copy.
+    """
+    if fp8.block_of(_read_config(folder)) is None:
+        return folder, digest
+    artifact = store.run(fp8.dequantised, fp8.DequantiseSettings(source=str(folder), digest=digest))
+    return artifact.path, _digest_of(artifact)
+
+
+def bytes_to_make_plain(folder: Path, digest: str, store: Store) -> int:
+    """Bytes of disk that `plain` will take for this base; 0 where it is plain, or its copy is there already.
+
+    Names and shapes of the tensors are read, no weight is.
+    """
+    if fp8.block_of(_read_config(folder)) is None:
+        return 0
+    settings = fp8.DequantiseSettings(source=str(folder), digest=digest)
+    made = store.find(store.artifact_id(fp8.dequantised, settings))
+    return 0 if made is not None else fp8.plain_bytes(folder, settings.dtype)
+
+
+def locate(name: str, store: Store, online: bool | None = None) -> Base:
+    """The base's files, found, checked and if need be unpacked, in whatever type its weights are.
+
+    Args and errors are those of `resolve`.
     """
     if name.startswith(PREFIX):
         return _unpacked(name, name, package_named(name).licence, store)
@@ -174,9 +216,7 @@ def _may_fetch(online: bool | None) -> bool:
 
 def _unpacked(name: str, source: str, licence: str, store: Store) -> Base:
     artifact = store.run(convert, ConvertSettings(source=source, sha256=gguf_digest(source)))
-    files = artifact.manifest.files
-    digests = {file: files[file].sha256 for file in files if any(fnmatch(file, pattern) for pattern in MODEL_FILES)}
-    return Base(name, artifact.path, _digest(digests), _read_config(artifact.path)["model_type"], licence)
+    return Base(name, artifact.path, _digest_of(artifact), _read_config(artifact.path)["model_type"], licence)
 
 
 def _base(name: str, folder: Path) -> Base:
@@ -185,6 +225,7 @@ def _base(name: str, folder: Path) -> Base:
     _check_weights(folder)
     _check_code(folder, config)
     model_type = _check_architecture(config)
+    fp8.block_of(config)  # refuses what cannot be undone before its files are hashed
     if not _matching(folder, _TOKENIZERS):
         raise BaseModelError("The base has no tokenizer.", got=folder, allowed=" or ".join(_TOKENIZERS))
     digests = {path.name: digest_file(path) for path in _matching(folder, MODEL_FILES)}
@@ -282,6 +323,12 @@ def _matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     return sorted(
         path for path in folder.iterdir() if path.is_file() and any(fnmatch(path.name, pattern) for pattern in patterns)
     )
+
+
+def _digest_of(artifact: Artifact) -> str:
+    """Digest of a base that the store made; its files were hashed when it was."""
+    files = artifact.manifest.files
+    return _digest({name: f.sha256 for name, f in files.items() if any(fnmatch(name, like) for like in MODEL_FILES)})
 
 
 def _digest(digests: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The shapes of an architecture that memory and time depend on, and what a token leaves behind in one of its layers.
+"""The shapes of an architecture and a plan that memory and time depend on, and what a token leaves behind in a layer.
 
 Read off a model, which may lie on the meta device: by the estimate before a run and by the one from a config alone.
 
@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 
+from yibu.adapters import Plan
 from yibu.bases import Facts
+from yibu.model.loss import CHUNK
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,83 @@ class Sizes:
             feed_forward=_feed_forward(config, chosen),
             norms=_norms(model, int(config.hidden_size)),
         )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The numbers of a plan that cost depends on.
+
+    Attributes:
+        parameters: all that is trained.
+        whole: those among them that are weights of the base themselves, or differences to them.
+        masters: whether `whole` is trained in the place of the base's own weights, and not beside them.
+        used_whole, used_beside: whole ones, and all others, that one token is multiplied with, embedding and head
+            aside; of experts in the share in which one is chosen.
+        head: whether the output layer is trained.
+        passing: the largest two tensors of `whole`, whose gradients lie in memory once more while they are added up.
+        rank: of the update of one matrix.
+    """
+
+    parameters: int
+    whole: int = 0
+    masters: bool = False
+    used_whole: int = 0
+    used_beside: int = 0
+    head: bool = False
+    passing: int = 0
+    rank: int = 0
+
+    @staticmethod
+    def of(plan: Plan, model: Any, facts: Facts, masters: bool, rank: int) -> Trained:
+        """Read off a plan and the model that it was made from, which may lie on the meta device.
+
+        Args:
+            masters: of the plug, see `yibu.adapters`.
+            rank: of the adapter's settings.
+        """
+        chosen = int(getattr(model.config.get_text_config(), "num_experts_per_tok", 0) or 0)
+        kinds = {role.name: role.kind for role in facts.roles}
+        output = model.get_output_embeddings().weight
+        whole, used_whole, used_beside, head = 0, 0.0, 0.0, False
+        tensors: list[int] = []
+        for planned in plan.classes:
+            of_experts = len(planned.shapes[0]) == 3
+            used = planned.parameters * (chosen / planned.shapes[0][0] if of_experts else 1)
+            if planned.kind != "whole":
+                used_beside += used
+                continue
+            whole += planned.parameters
+            base = [model.get_parameter(name) for name in planned.names]
+            head = head or any(weight is output for weight in base)
+            share = planned.parameters / planned.base_parameters  # of the experts, the chosen ones
+            tensors += [round(share * weight.numel()) for weight in base]
+            used_whole += used if kinds.get(planned.role) not in ("embedding", "head") else 0
+        return Trained(
+            parameters=plan.parameters,
+            whole=whole,
+            masters=masters,
+            used_whole=round(used_whole),
+            used_beside=round(used_beside),
+            head=head,
+            passing=sum(sorted(tensors)[-2:]),
+            rank=rank,
+        )
+
+
+def output_bytes(sizes: Sizes, trained: Trained, targets: int, dtype: torch.dtype) -> int:
+    """Bytes of the output layer at its peak.
+
+    Frozen, its logits exist for `CHUNK` targets at once (fp32, and twice in the base's type), and validation holds the
+    matrix in fp32. Trained, those of all targets of a pass are kept, and their gradient beside them.
+
+    Args:
+        targets: of the largest pass.
+    """
+    width = dtype.itemsize
+    fp32_head = 4 * sizes.head if dtype != torch.float32 else 0
+    if not trained.head:
+        return CHUNK * sizes.vocabulary * (4 + 2 * width) + fp32_head
+    return targets * sizes.vocabulary * (8 + (width if width < 4 else 0)) + fp32_head
 
 
 def _feed_forward(config: Any, chosen: int) -> int:

@@ -21,7 +21,17 @@
 """
 
 from yibu.prepare.clean import CleanSettings
+from yibu.prepare.fold import FoldConfig, fold
 from yibu.prepare.settings import DataSettings, LimitSettings, PrepareConfig, SplitSettings
 from yibu.prepare.stage import prepare
 
-__all__ = ["CleanSettings", "DataSettings", "LimitSettings", "PrepareConfig", "SplitSettings", "prepare"]
+__all__ = [
+    "CleanSettings",
+    "DataSettings",
+    "FoldConfig",
+    "LimitSettings",
+    "PrepareConfig",
+    "SplitSettings",
+    "fold",
+    "prepare",
+]

@@ -16,6 +16,8 @@ from yibu.core.record import SPLITS, Split
 from yibu.prepare.settings import LimitSettings
 from yibu.prepare.table import NOTHING, Table
 
+TARGET_IN_TRAIN = "target_in_train"  # flag of a test row whose answer a model can have by heart
+
 
 class Drop(IntEnum):
     """Why a row is left out; 0 is kept."""

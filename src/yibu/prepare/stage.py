@@ -26,7 +26,7 @@ from yibu.prepare import review
 from yibu.prepare.decontaminate import decontaminate
 from yibu.prepare.gather import LAYOUT_SAMPLE, Gathering, dropped_line, open_items
 from yibu.prepare.layout import Layout
-from yibu.prepare.leaks import Drop, Others, drop_beyond_limit, drop_leaks, targets_in_train
+from yibu.prepare.leaks import TARGET_IN_TRAIN, Drop, Others, drop_beyond_limit, drop_leaks, targets_in_train
 from yibu.prepare.place import Placed
 from yibu.prepare.privacy import refusal
 from yibu.prepare.rejects import Rejects
@@ -47,7 +47,6 @@ from yibu.readers import Bad, Raw
 
 _logger = log.get("prepare")
 
-TARGET_IN_TRAIN = "target_in_train"
 _STEP = 200  # rows between two updates of the progress bar
 
 

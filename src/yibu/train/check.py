@@ -19,16 +19,19 @@ from yibu.core.errors import YibuError
 from yibu.core.log import get
 from yibu.core.store import Artifact
 from yibu.model.assemble import choose_device, choose_dtype, load_renderer
+from yibu.model.fp8 import no_space_for_plain
 from yibu.model.packing import common_prefix, context_length, split_by_tokens
 from yibu.model.render import Example, Renderer
 from yibu.model.resolve import load_model, load_tokenizer
-from yibu.model.sizes import Sizes
+from yibu.model.sizes import Sizes, Trained
 from yibu.train import Config, TrainSettings
 from yibu.train.balance import balance_of, check_labels, draw_weights
 from yibu.train.batches import TooLong, fit_lengths, step_rows
 from yibu.train.estimate import (
+    Disk,
     Memory,
     efficiency,
+    foresee_disk,
     foresee_memory,
     forward_flops,
     matmul_rate,
@@ -75,7 +78,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Course:
-    """Steps and time. Seconds are estimates: see `yibu.train.estimate`."""
+    """Steps and time. FLOPs and seconds are estimates: see `yibu.train.estimate`."""
 
     steps: int
     rows_per_step: int
@@ -83,6 +86,7 @@ class Course:
     validations: int
     train_seconds: float
     valid_seconds: float
+    flops: float
     matmul_gflops: float
     efficiency: float
 
@@ -104,6 +108,9 @@ class Outlook:
         trained, parameters: of the adapter and of the base.
         device, dtype: where, and of which type the frozen base is.
         pack_tokens: tokens of the largest forward pass.
+        memory: at its peak; None where nothing can be trained.
+        disk: of the store.
+        course: steps and time; None where no row could be rendered.
         refusals: why a run would stop; empty where it would not.
     """
 
@@ -122,20 +129,24 @@ class Outlook:
     dtype: str
     pack_tokens: int
     memory: Memory | None
+    disk: Disk
     course: Course | None
     refusals: tuple[YibuError, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
         table = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        for name in ("lengths", "memory", "course"):
+        for name in ("lengths", "memory", "disk", "course"):
             part = getattr(self, name)
             table[name] = None if part is None else asdict(part)
         return {**table, "refusals": [error.as_dict() for error in self.refusals]}
 
 
-def check(config: Config, data: Artifact) -> Outlook:
+def check(config: Config, data: Artifact, plain_base: int = 0) -> Outlook:
     """Look at what `yibu.train.train` would do with the same arguments.
+
+    Args:
+        plain_base: bytes of the plain copy that a base in FP8 still needs (`yibu.model.resolve.bytes_to_make_plain`).
 
     Raises:
         YibuError: something that leaves nothing to show: no base, no template, rows that cannot be rendered.
@@ -159,16 +170,24 @@ def check(config: Config, data: Artifact) -> Outlook:
     _attempt(refusals, lambda: check_stops(train, renderer))
     _attempt(refusals, lambda: check_labels(settings, task))
     plug = adapters.FAMILY.load(config.adapter.kind)  # type: ignore[attr-defined]
-    plan = _attempt(refusals, lambda: plug.plan(model, facts, config.adapter))
+    _attempt(refusals, getattr(plug, "require", lambda: None))
+    # What a choice among experts depends on is measured at the start of a run, so its size is told by a stand-in.
+    foreseen = getattr(plug, "foreseen", lambda model, facts, settings: settings)
+    plan = _attempt(refusals, lambda: plug.plan(model, facts, foreseen(model, facts, config.adapter)))
 
     sizes = Sizes.of(model, facts)
+    masters, rank = bool(getattr(plug, "MASTERS", False)), int(getattr(config.adapter, "r", 0))
+    trained = None if plan is None else Trained.of(plan, model, facts, masters, rank)
     examples = train if fitted is None else fitted.examples
     balance = _attempt(refusals, lambda: balance_of(settings, examples)) if task.label_fields else None
     prefix = common_prefix([*examples, *valid]) if facts.isolated_packing and examples else 0
     draws = draw_weights(balance, examples)
     passes = pack_sizes(examples, settings, facts.isolated_packing, prefix, draws)
     largest = max(passes, default=0)
-    rank = int(getattr(config.adapter, "r", 0))
+    targets = _targets_of_a_pass(examples, largest)
+    disk = foresee_disk(0 if plan is None else plan.parameters, plain_base, data.path)
+    if disk.plain_base > disk.available:
+        refusals.append(no_space_for_plain(data.path, disk.plain_base, disk.available))
     return Outlook(
         rows=rows,
         base=config.base.name,
@@ -185,9 +204,10 @@ def check(config: Config, data: Artifact) -> Outlook:
         dtype=str(dtype).removeprefix("torch."),
         pack_tokens=largest,
         memory=None
-        if plan is None
-        else foresee_memory(sizes, plan.parameters, rank, largest, dtype, device, settings.recompute),
-        course=_course(examples, valid, sizes, settings, passes, device, dtype) if examples else None,
+        if trained is None
+        else foresee_memory(sizes, trained, largest, targets, dtype, device, settings.recompute),
+        disk=disk,
+        course=_course(config, examples, valid, sizes, trained, passes, device, dtype) if examples else None,
         refusals=tuple(refusals),
     )
 
@@ -281,15 +301,23 @@ def _quantile(ordered: Sequence[int], share: float) -> int:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
+def _targets_of_a_pass(examples: Sequence[Example], tokens: int) -> int:
+    """About so many targets lie in a pass of so many tokens."""
+    every = sum(len(example.ids) for example in examples)
+    return math.ceil(tokens * sum(example.num_targets for example in examples) / every) if every else 0
+
+
 def _course(
+    config: Config,
     train: Sequence[Example],
     valid: Sequence[Example],
     sizes: Sizes,
-    settings: TrainSettings,
+    trained: Trained | None,
     passes: Sequence[int],
     device: torch.device,
     dtype: torch.dtype,
 ) -> Course:
+    settings = config.train
     rows_per_step = settings.batch * settings.accumulate
     an_epoch = math.ceil(len(train) / rows_per_step)
     steps = min(an_epoch * settings.epochs, settings.max_steps or an_epoch * settings.epochs)
@@ -301,13 +329,19 @@ def _course(
     share = efficiency(dtype)
     speed = share * rate
     once = forward_flops(sizes, sum(len(e.ids) for e in valid), sum(e.num_targets for e in valid))
+    flops = steps / an_epoch * training_flops(sizes, tokens, targets, settings.recompute, trained)
+    plug = adapters.FAMILY.load(config.adapter.kind)  # type: ignore[attr-defined]
+    if hasattr(plug, "needs_scores") and plug.needs_scores(config.adapter):
+        sample = min(config.adapter.sample_tokens, sum(len(example.ids) for example in train))  # type: ignore[attr-defined]
+        flops += forward_flops(sizes, sample, 0)
     return Course(
         steps=steps,
         rows_per_step=rows_per_step,
         warmup_steps=warmup,
         validations=validations,
-        train_seconds=steps / an_epoch * training_flops(sizes, tokens, targets, settings.recompute) / speed,
+        train_seconds=flops / speed,
         valid_seconds=validations * once / speed,
+        flops=flops + validations * once,
         matmul_gflops=rate / 1e9,
         efficiency=share,
     )

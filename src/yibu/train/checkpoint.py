@@ -2,19 +2,23 @@
 
 safetensors has no checksum of its own (a flipped bit loads in silence), so each checkpoint carries the SHA-256 of its
 files; a damaged one is reported and the one before it is used.
+
+Tensors are written from where they lie. As bytes in memory first they would take twice their size there, and with full
+fine-tuning that alone is more than the model.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from yibu.core.disk import sync_folder
+from yibu.core.disk import space_for, sync_folder
 from yibu.core.log import get
 from yibu.core.store import digest_file, write_atomically
 
@@ -39,7 +43,9 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
-        write_atomically(aside / "tensors.safetensors", save({name: t.contiguous() for name, t in tensors.items()}))
+        num_bytes = sum(tensor.nbytes for tensor in tensors.values())
+        with space_for(f"the checkpoint of step {step}, {num_bytes:,} bytes", folder):
+            _write_tensors(aside / "tensors.safetensors", tensors)
         write_atomically(aside / "state.json", json.dumps(state))
         digests = {name: digest_file(aside / name) for name in ("tensors.safetensors", "state.json")}
         write_atomically(aside / "digests.json", json.dumps(digests))
@@ -52,6 +58,12 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: 
     sync_folder(folder)
     for old in sorted(folder.glob("step-*"))[:-KEEP]:
         shutil.rmtree(old)
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def load_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from yibu import pages
+from yibu import cli, pages
 from yibu.evaluate import report
 from yibu.evaluate.report.text import TEXTS, Text
 
 FOLDERS = [Path(package.__file__).parent for package in (report, pages)]
-SOURCE = "".join(path.read_text(encoding="utf-8") for folder in FOLDERS for path in sorted(folder.glob("*.[pj]*")))
+FILES = [path for folder in FOLDERS for path in sorted(folder.glob("*.[pj]*"))]
+FILES += [Path(cli.__file__).with_name(name) for name in ("comparison.py", "results.py")]
+SOURCE = "".join(path.read_text(encoding="utf-8") for path in FILES)
 KEY = r"[A-Za-z0-9_ %.\-]+"
 
 

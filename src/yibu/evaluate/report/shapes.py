@@ -40,6 +40,7 @@ class ReportData:
         plan: ``plan.json``: one table per class of trained modules.
         history: lines of ``history.jsonl``.
         metrics: ``metrics.json``.
+        folds: ``folds.json`` of a cross-validation.
         predictions: lines of ``predictions.jsonl``.
         rows: test row id -> what it asked and what would have been right.
         lineage: artifact ids, versions, seconds per stage, date, command.
@@ -54,6 +55,7 @@ class ReportData:
     model: Table = field(default_factory=dict)
     plan: Sequence[Table] = ()
     history: Sequence[Table] = ()
+    folds: Table | None = None
     predictions: Sequence[Table] = ()
     rows: Mapping[str, TestRow] = field(default_factory=dict)
     lineage: Lineage = field(default_factory=Lineage)

@@ -35,6 +35,60 @@ TEXTS: dict[str, tuple[str, str]] = {
     "verdict.p_open": ("p {p}, but the interval of the difference includes 0", "p {p}，但差值的区间包含 0"),
     "verdict.p_mixed": ("p or the interval of the difference leaves it open", "p 值或差值的区间不足以证明"),
     "verdict.p_each": ("p {p} each", "均 p {p}"),
+    # the matrix of proof
+    "proof.title": ("Matrix of proof", "证明矩阵"),
+    "proof.intro": (
+        "Every figure of the tuned model, with its 95 % interval and the number of rows behind it.",
+        "微调模型的全部指标，附 95% 区间与所依据的条数。",
+    ),
+    "proof.about": (
+        "Cross-validated figures pool {k} folds, {seeds} training(s) each, over the {n} rows of train and validation: "
+        "every row is answered by models that were not trained on it.",
+        "交叉验证合并 {k} 折（每折训练 {seeds} 次），覆盖训练集与验证集的 {n} 条：每条都由未用其训练的模型作答。",
+    ),
+    "proof.passed": ("All {n} gates are passed.", "{n} 道门槛全部通过。"),
+    "proof.missed": ("{n} of {all} gates are missed.", "{all} 道门槛中有 {n} 道未通过。"),
+    "proof.caption": ("Figures of the tuned model", "微调模型的指标"),
+    "proof.figure": ("Figure", "指标"),
+    "proof.pooled": ("Cross-validation", "交叉验证"),
+    "proof.test": ("Test split, model", "测试集、模型"),
+    "proof.gate": ("Gate", "门槛"),
+    "proof.measured": ("measured {value}", "实测 {value}"),
+    "proof.unmeasured": ("not measured", "未测得"),
+    "proof.separator": ("; ", "；"),
+    "proof.more": ("about {n} rows would decide it", "约 {n} 条可定论"),
+    "proof.over": ("{metric}: tuned less {system}", "{metric}：微调减{system}"),
+    "proof.folds": ("How far folds differ", "各折之间的差异"),
+    "proof.folds_intro": (
+        "A mark is one fold, the bar all folds pooled. The test over folds is the corrected resampled t of Nadeau and "
+        "Bengio (2003): folds share most of their training rows.",
+        "每个记号为一折，竖线为各折合并。各折共享大部分训练数据，"
+        "故折间检验采用 Nadeau 与 Bengio（2003）的校正重抽样 t 检验。",
+    ),
+    "proof.over_folds": (
+        "Over {system}: {difference} {interval}, p {p} over folds.",
+        "相对{system}：{difference} {interval}，折间 p {p}。",
+    ),
+    "bound.low": ("lower bound", "下限"),
+    "bound.high": ("upper bound", "上限"),
+    "metric.trainable_ratio": ("Share of parameters trained", "训练参数占比"),
+    "metric.tokens_per_second": ("Training tokens per second", "训练速度（token/秒）"),
+    "metric.ece": ("Expected calibration error", "期望校准误差（ECE）"),
+    "metric.brier": ("Brier score", "Brier 分数"),
+    "metric.nll": ("Negative log-likelihood", "负对数似然"),
+    # runs beside each other, in a terminal
+    "compare.title": ("{n} rows that all of these runs answered", "各次运行都作答的 {n} 条"),
+    "compare.left_out": (
+        "{n} rows are left out: not all of the runs answered them.",
+        "{n} 条未计入：并非每次运行都作答。",
+    ),
+    "compare.difference": ("less {first}", "减去 {first}"),
+    "compare.p": ("p", "p 值"),
+    "compare.note": (
+        "Difference: this run less {first}, on the same rows. p is two-sided and adjusted for the comparisons of its "
+        "metric (Holm).",
+        "差值为该次运行减去 {first}（同一批数据）。p 为双侧，并按该指标的比较次数做 Holm 校正。",
+    ),
     # the tiles
     "tile.tuned": ("{metric}, tuned", "{metric}（微调后）"),
     "tile.before": ("base {value}", "基座 {value}"),

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from yibu.evaluate.report import examples, plots, results
 from yibu.evaluate.report.claims import Caution, adjusted, cautions, headline, left_out, validation_points
+from yibu.evaluate.report.proof import proof
 from yibu.evaluate.report.shapes import ReportData
 from yibu.evaluate.report.text import Text
 from yibu.evaluate.report.trust import trust
@@ -49,7 +50,14 @@ def context(data: ReportData, t: Text) -> dict[str, Any]:
         "data": data,
         "title": t("title", recipe=data.recipe),
         "headline": data.recipe,
-        "sections": ("results", "examples", "training", "data", "provenance"),
+        "sections": (
+            *(("proof",) if data.metrics.get("matrix") else ()),
+            "results",
+            "examples",
+            "training",
+            "data",
+            "provenance",
+        ),
         "command": data.lineage.command,
         "meta": _meta(data, t),
         "verdicts": results.verdicts(data, t),
@@ -64,6 +72,7 @@ def context(data: ReportData, t: Text) -> dict[str, Any]:
         "panels": results.panels(data, t),
         "classes": results.classes(data, t),
         "trust": trust(data, t),
+        "proof": proof(data, t),
         "loss": _loss(data, t),
         "loss_marks_best": data.model.get("best_step") is not None and bool(validation_points(data.history)),
         "lengths": _lengths(data, t),
