@@ -1,7 +1,7 @@
 """Agreement against sklearn and by hand."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yibu.core.errors import DataError
@@ -22,6 +22,7 @@ def test_where_nothing_else_is_ever_said_there_is_no_kappa() -> None:
     assert agreement([1, 1], [2, 2]).kappa == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=2, max_size=30))
 def test_equals_sklearn_and_is_symmetric(pairs: list[tuple[int, int]]) -> None:
     from sklearn.metrics import cohen_kappa_score

@@ -159,3 +159,8 @@ def test_can_be_resampled_and_paired() -> None:
     assert permutation(better, worse, permutations=499, resamples=200).p < 0.01
     assert 0 < interval(worse, resamples=300).low < 0.5
     assert np.isfinite(interval(better, resamples=300).high)
+
+
+@pytest.mark.parametrize("word", ["no pain, ", "a ", "1. ", "\n", "left ", "?", "one ", "gram-negative "])
+def test_a_long_answer_of_one_sentence_can_be_scored(word: str) -> None:
+    assert 0 <= notes.unsupported([word * 5_000], [word * 5_000]).value <= 1

@@ -149,20 +149,19 @@ def spoken_numbers(text: str) -> set[str]:
 def denied_spans(text: str) -> list[tuple[int, int]]:
     """Where in a text stands what is said not to be there."""
     spans: list[tuple[int, int]] = []
+    hidden = {at for match in _PSEUDO.finditer(text) for at in range(*match.span())}
     for clause in _CLAUSE.finditer(text):
         start, end = clause.span()
-        hidden = [match.span() for match in _PSEUDO.finditer(text, start, end)]
         for match in _DENIAL.finditer(text, start, end):
-            if any(low <= match.start() < high for low, high in hidden):
-                continue
-            begins = _BEGINS.match(text, match.end(), end)
-            turn = _TURN.search(text, begins.end() if begins else match.end(), end)
-            reach = min(end, match.end() + _FARTHEST, turn.start() if turn else end)
-            spans.append((match.end(), reach))
+            if match.start() not in hidden:
+                farthest = min(end, match.end() + _FARTHEST)
+                begins = _BEGINS.match(text, match.end(), farthest)
+                turn = _TURN.search(text, begins.end() if begins else match.end(), farthest)
+                spans.append((match.end(), turn.start() if turn else farthest))
         for match in _BACK.finditer(text, start, end):
-            if not any(low <= match.start() < high for low, high in hidden):
-                begin = max(start, match.start() - _FARTHEST, text.rfind(",", start, match.start()) + 1)
-                spans.append((begin, match.start()))
+            if match.start() not in hidden:
+                begin = max(start, match.start() - _FARTHEST)
+                spans.append((max(begin, text.rfind(",", begin, match.start()) + 1), match.start()))
     return spans
 
 

@@ -26,7 +26,7 @@ from yibu.metrics import facts
 from yibu.metrics.resample import Additive, FloatArray
 from yibu.terms import Dictionary
 
-_QUESTION = re.compile(r"[^.。！!\n?？]*[?？]")
+_QUESTION = re.compile(r"(?:(?<=[.。！!\n?？])|^)[^.。！!\n?？]*[?？]")
 _BOTH = re.compile(r"\bboth\b|\bbilateral|两侧|双侧|两[只边个]", re.IGNORECASE)
 _SPEAKER = r"\s*(?:[\w ]{1,20}[:：])?\s*(?:(?:uh|um|well|oh|okay|嗯|哦)[ ,.，。]*)?"
 _NEGATIVE_REPLY = re.compile(
