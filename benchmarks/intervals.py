@@ -310,7 +310,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=4_000, help="evaluations of each scenario")
     parser.add_argument("--only", choices=[*METHODS, "aa"], help="one method, or the same model twice")
-    parser.add_argument("--evaluations", type=int, default=2_000, help="of the same model twice")
+    parser.add_argument("--evaluations", type=int, default=1_000, help="of the same model twice")
     parser.add_argument("--dry", action="store_true", help="record nothing")
     given = parser.parse_args()
     if given.only in (None, "aa"):
