@@ -36,7 +36,8 @@ from yibu.core.chance import exact_key
 from yibu.core.errors import DataError, nearest
 from yibu.core.recipe import Settings
 from yibu.prepare.same import fold, key
-from yibu.prepare.shingles import Shingles, jaccard, num_common, numpy, shingles
+from yibu.prepare.shingles import Shingles, jaccard, num_common, numpy, shingles, simplified
+from yibu.prepare.sieve import Sieve
 from yibu.prepare.values import held_values, same_values
 from yibu.readers import Bad
 
@@ -153,15 +154,17 @@ class Probe:
         texts: list[str] = []
         for name, text in items:
             names.append(name)
-            texts.append(fold(text))
-        for start in range(0, len(texts), _BATCH):
-            texts[start : start + _BATCH] = shingles(texts[start : start + _BATCH], folded=True).texts
+            texts.append(simplified(fold(text)))
         first = {text: place for place, text in reversed(list(enumerate(texts))) if _LETTER_OR_DIGIT.search(text)}
         kept = sorted(first.values())
         return cls([names[place] for place in kept], [texts[place] for place in kept], settings)
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def sieve(self) -> Sieve:
+        """Tells by the heads of a row's shingles whether `find` could find anything in it."""
+        return Sieve(self._anchors, self._owners, self._needed)
 
     def find(self, text: str) -> Hit | None:
         """The item that a text holds, or None. Of several the one it is most like, the earliest of equals."""
