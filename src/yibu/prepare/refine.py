@@ -34,7 +34,7 @@ from yibu.prepare.review import Review
 from yibu.prepare.same import fold, key
 from yibu.prepare.settings import DataSettings, PrepareConfig
 from yibu.prepare.shingles import shingles
-from yibu.prepare.sieve import heads_of
+from yibu.prepare.sieve import heads_by_text
 from yibu.prepare.table import NOTHING
 from yibu.readers import Bad, Raw
 
@@ -142,7 +142,7 @@ class Refiner:
                 for row, signature in zip(usable, signatures_of(made), strict=True):
                     row.signature = signature
             if wants_heads:
-                for row, heads in zip(usable, heads_of(made), strict=True):
+                for row, heads in zip(usable, heads_by_text(made), strict=True):
                     row.heads = heads
         return [one for one, _ in found]
 
