@@ -87,8 +87,8 @@ def load(source: Path, overrides: Sequence[str] = ()) -> Recipe:
 def build(recipe: Recipe, store: Store) -> Built:
     """From raw rows to a measured model. What exists is not made again."""
     data = make_data(recipe, store)
-    base = base_if_here(recipe, store)
-    data_report = make_data_report(recipe, store, data, base)
+    data_report = make_data_report(recipe, store, data)
+    base = resolve_base(recipe, store)
     model = make_model(recipe, store, data, base)
     report = make_report(recipe, store, data, model, base)
     return Built(data, data_report, model, report)
@@ -105,19 +105,19 @@ def prepared(recipe: Recipe, store: Store) -> Artifact:
     return data if recipe.augment is None else store.run(augment, recipe.augment, data=data)
 
 
-def make_data_report(recipe: Recipe, store: Store, data: Artifact, base: BaseSettings | None) -> Artifact:
+def make_data_report(recipe: Recipe, store: Store, data: Artifact) -> Artifact:
     """What is inconsistent, wrong or missing in the rows: a page, a card, a list for people.
 
-    Args:
-        base: its tokenizer measures lengths; without one they are in characters.
+    Lengths are in tokens of the base; where it is not here, in characters.
     """
+    tokenizer = tokenizer_if_here(recipe, store)
     config = InspectConfig(
         recipe=recipe.name,
         task=task_of(data),
         terms=recipe.data.terms,
         inspect=recipe.inspect,
-        tokenizer=None if base is None else base.path,
-        tokenizer_digest="" if base is None else base.digest,
+        tokenizer=None if tokenizer is None else str(tokenizer[0]),
+        tokenizer_digest="" if tokenizer is None else tokenizer[1],
         judge_labels=can_judge_labels(),
     )
     return _name(store, recipe, "data_report", store.run(inspect, config, data=data))
@@ -165,10 +165,12 @@ def resolve_base(recipe: Recipe, store: Store) -> BaseSettings:
     return BaseSettings(name=base.name, path=str(base.path), digest=base.digest)
 
 
-def base_if_here(recipe: Recipe, store: Store) -> BaseSettings | None:
-    """The base, or None where it is not on this machine. Its files are hashed: for a large base that takes minutes."""
+def tokenizer_if_here(recipe: Recipe, store: Store) -> tuple[Path, str] | None:
+    """Folder and digest of the base's tokenizer, or None where the base is not on this machine."""
+    from yibu.model.resolve import resolve_tokenizer
+
     try:
-        return resolve_base(recipe, store)
+        return resolve_tokenizer(recipe.base, store)
     except InputError as error:  # rows can be looked at before there is a base
         _logger.info("lengths are given in characters, for there is no tokenizer: %s", error.what)
         return None

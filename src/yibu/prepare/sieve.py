@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     HeadsArray = npt.NDArray[np.uint32]
     Places = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
 
 HEAD_BITS = 32
 _HEAD_BYTES = HEAD_BITS // 8
@@ -107,10 +108,10 @@ class Sieve:
         self._filter[self._anchors >> np.uint32(HEAD_BITS - _FILTER_BITS)] = True
         self._heads, self._starts, self._shares = heads, starts, shares
 
-    def passed(self, heads_H: HeadsArray, starts_N: Places) -> npt.NDArray[np.bool_]:
+    def passed(self, heads_H: HeadsArray, starts_N: Places) -> Mask:
         """For each row whether it must be looked at; one without a shingle always, since nothing is known of it."""
         np = numpy()
-        passed_N: npt.NDArray[np.bool_] = np.diff(starts_N) == 0
+        passed_N: Mask = np.diff(starts_N) == 0
         at_A = np.flatnonzero(self._filter[heads_H >> np.uint32(HEAD_BITS - _FILTER_BITS)])
         if len(at_A) == 0 or len(self._anchors) == 0:
             return passed_N
@@ -151,7 +152,7 @@ class Sieve:
         is_enough_P = np.diff(firsts, append=len(pairs_P)) >= self._needed[item_P]
         return row_P[is_enough_P], item_P[is_enough_P]
 
-    def _hold_enough(self, keys_H: Hashes, row_P: Places, item_P: Places) -> npt.NDArray[np.bool_]:
+    def _hold_enough(self, keys_H: Hashes, row_P: Places, item_P: Places) -> Mask:
         """Of each pair whether the row holds enough of the item's shingles."""
         np = numpy()
         at, num_heads_P = _ranges(self._starts, item_P)
@@ -160,7 +161,7 @@ class Sieve:
         is_held = np.append(0, np.cumsum(keys_H[found] == wanted))
         ends_P = np.cumsum(num_heads_P)
         held_P = is_held[ends_P] - is_held[ends_P - num_heads_P]
-        enough: npt.NDArray[np.bool_] = held_P >= self._shares[item_P] * num_heads_P - _ROUNDING
+        enough: Mask = held_P >= self._shares[item_P] * num_heads_P - _ROUNDING
         return enough
 
 
