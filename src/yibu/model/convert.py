@@ -130,7 +130,7 @@ def convert(settings: ConvertSettings, work: Work) -> None:
 
 @stage(name="tokenizer", neutral=("source",))
 def convert_tokenizer(settings: ConvertSettings, work: Work) -> None:
-    """The tokenizer of a GGUF file alone, for what counts tokens: a third of the time and of the memory of `convert`."""
+    """The tokenizer of a GGUF file alone, for what only counts tokens: a third of the time that `convert` takes."""
     with _gguf(settings, work) as (file, _):
         _tokenizer(file).save_pretrained(work.path)
 

@@ -181,7 +181,8 @@ class Refiner:
         if left_out is not None:
             return refuse("filtered", left_out, row.id, reviewed)
         noticed = flags(prompt, target, self._language)
-        refined = replace(refined, flags=(*refined.flags, *noticed))
+        if noticed:
+            refined = replace(refined, flags=(*refined.flags, *noticed))
         folded = fold(prompt)
         prompt_key = exact_key(folded)
         target_key = prompt_key if target == prompt else key(target)
@@ -234,7 +235,7 @@ class Refiner:
                 counts = Counter(replaced=num_edits) if num_edits else Counter()
             self._note(step, before, fields, counts, names, changes, examples, row)
         if self._privacy is None:
-            return row.with_fields(fields)
+            return row if fields is row.fields else row.with_fields(fields)
         before = {name: value for name, value in fields.items() if name in self._layout.kept}
         fields, found = self._privacy.fields(before, names, self._person(row))
         self._note("privacy", before, fields, found, names, changes, examples, row)

@@ -1,9 +1,9 @@
 """Which rows may hold a protected item at all: told from half of each shingle's bits, without reading a text.
 
 While rows are refined their shingles are at hand; made once more for the search of test rows, they would cost as much
-as the whole rest of that search. So the upper half of each (its **head**, 32 bits) is kept in a scratch file, about as
-large as the text. A row that holds enough of an item (`yibu.prepare.contamination`) holds as many of its heads; few rows
-do, and only they are read again and compared.
+as the rest of that search. So the upper half of each (its **head**, 32 bits) is kept in a scratch file, about as large
+as the text. A row that holds enough of an item (`yibu.prepare.contamination`) holds as many of its heads; few rows do,
+and only they are read again and compared.
 
 Legend: H heads, N rows, A anchors met in rows, P pairs of a row and an item that it may hold.
 """
