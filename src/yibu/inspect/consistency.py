@@ -21,7 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -79,36 +79,83 @@ def find(rows: Rows, task: Task, dictionary: Any | None, settings: ConsistencySe
         ``spellings``: ``{"preferred", "code", "kind", "forms": {form: n}}``; ``label_typos``: ``{"label", "n", "like",
         "of", "kind"}``; ``counts``: the true totals, rows seen, and whether Chinese words could be looked at.
     """
-    inputs, words = _Inputs(task), None if dictionary is not None else _Words(task)
-    for _, row in rows():
-        inputs.see(row)
-        if words is not None:
-            words.see(row)
-    # Reading the rows costs as much as looking at them: what needs a second look shares it.
-    conflicts = _Conflicts(task, inputs.in_conflict)
-    num_rows, labels = inputs.num_rows, inputs.labels
-    del inputs  # a number per distinct input
-    apart = None if words is None else _TwoWords(task, words.counts)
-    chinese = None if words is None else _ChineseWords(task, words.num_chinese, settings.seed)
-    second = [looker for looker in (conflicts, apart, chinese) if looker is not None and looker.is_needed]
-    if second:
-        for _, row in rows():
-            for looker in second:
-                looker.see(row)
-    counts: dict[str, Any] = {"rows": num_rows, **conflicts.counts()}
-    if words is None or apart is None or chinese is None:
-        spellings = _spellings_of_terms(rows, task, dictionary)
-    else:
-        spellings = _spellings_of_rows(words.counts, apart.found, chinese.words(), settings)
-        counts["chinese_words"] = chinese.can_cut
-    typos = label_typos(labels, settings.label_ratio)
-    counts |= {"spellings": len(spellings), "label_typos": len(typos), "labels": len(labels)}
+    return report(answers(rows, task), spellings(rows, task, dictionary, settings), settings)
+
+
+def report(answered: Answers, spelled: Spellings, settings: ConsistencySettings) -> dict[str, Any]:
+    """What `find` returns, of its two halves."""
+    typos = label_typos(answered.labels, settings.label_ratio)
+    counts: dict[str, Any] = {
+        "rows": answered.num_rows,
+        "conflicts": len(answered.conflicts),
+        "conflict_rows": sum(conflict["n"] for conflict in answered.conflicts),
+    }
+    if spelled.chinese_words is not None:
+        counts["chinese_words"] = spelled.chinese_words
+    counts |= {"spellings": len(spelled.found), "label_typos": len(typos), "labels": len(answered.labels)}
     return {
-        "conflicts": conflicts.listed()[: settings.max_conflicts],
-        "spellings": spellings[: settings.max_spellings],
+        "conflicts": answered.conflicts[: settings.max_conflicts],
+        "spellings": spelled.found[: settings.max_spellings],
         "label_typos": typos[: settings.max_typos],
         "counts": counts,
     }
+
+
+class Answers(NamedTuple):
+    """What is answered to equal inputs.
+
+    Attributes:
+        conflicts: as `find` returns them, all of them.
+        num_rows: seen.
+        labels: label -> rows.
+    """
+
+    conflicts: list[dict[str, Any]]
+    num_rows: int
+    labels: dict[str, int]
+
+
+class Spellings(NamedTuple):
+    """Terms in more than one form.
+
+    Attributes:
+        found: as `find` returns them, all of them.
+        chinese_words: whether Chinese words could be looked at; None where a dictionary says which words are.
+    """
+
+    found: list[dict[str, Any]]
+    chinese_words: bool | None
+
+
+def answers(rows: Rows, task: Task) -> Answers:
+    """Inputs that stand with different labels (or answers)."""
+    inputs = _Inputs(task)
+    for _, row in rows():
+        inputs.see(row)
+    conflicts = _Conflicts(task, inputs.in_conflict)
+    num_rows, labels = inputs.num_rows, inputs.labels
+    del inputs  # a number per distinct input
+    if conflicts.is_needed:
+        for _, row in rows():
+            conflicts.see(row)
+    return Answers(conflicts.listed(), num_rows, labels)
+
+
+def spellings(rows: Rows, task: Task, dictionary: Any | None, settings: ConsistencySettings) -> Spellings:
+    """Variants of the dictionary's terms; without one, of the words that the rows hold."""
+    if dictionary is not None:
+        return Spellings(_spellings_of_terms(rows, task, dictionary), None)
+    words = _Words(task)
+    for _, row in rows():
+        words.see(row)
+    # Reading the rows costs as much as looking at them: what needs a second look shares it.
+    apart, chinese = _TwoWords(task, words.counts), _ChineseWords(task, words.num_chinese, settings.seed)
+    if apart.is_needed or chinese.is_needed:
+        for _, row in rows():
+            for looker in (apart, chinese):
+                if looker.is_needed:
+                    looker.see(row)
+    return Spellings(_spellings_of_rows(words.counts, apart.found, chinese.words(), settings), chinese.can_cut)
 
 
 def label_typos(counts: dict[str, int], ratio: float) -> list[dict[str, Any]]:
@@ -274,9 +321,6 @@ class _Conflicts:
         label = self._task.label(row)
         if label is not None:
             self._labels[prompt][label] += 1
-
-    def counts(self) -> dict[str, int]:
-        return {"conflicts": len(self._sizes), "conflict_rows": self._sizes.total()}
 
     def listed(self) -> list[dict[str, Any]]:
         """Those with the most rows first."""

@@ -52,7 +52,7 @@ def run(config: InspectConfig, work: Work, data: Artifact) -> None:
     suspects: dict[str, Any] = {}
     is_long = sum(summary["splits"].values()) >= _ASIDE
     # The longest look of all, and one that asks for nothing of the others.
-    with _aside(is_long, _consistency, rows, config, summary.get("labels")) as consistent:
+    with _aside(is_long, _spellings, rows, config, summary.get("labels")) as spelled:
         if settings.labels is not None and config.judge_labels:
             with track("label errors"):
                 suspects = labels.suspects(rows, task, language, settings.labels)
@@ -61,7 +61,7 @@ def run(config: InspectConfig, work: Work, data: Artifact) -> None:
         with track("lengths"):
             measured = lengths(rows, task, config.tokenizer, settings.max_measured)
         with track("consistency"):
-            found = consistent()
+            found = consistency.report(consistency.answers(rows, task), spelled(), settings.consistency)
     of_test = (suspects.get("test") or {}).get("suspects") or ()
     counts = review.write(
         work.file("review.csv"),
@@ -112,9 +112,10 @@ class _Rows:
                     yield split, row
 
 
-def _consistency(rows: _Rows, config: InspectConfig, known_labels: list[str] | None) -> dict[str, Any]:
+def _spellings(rows: _Rows, config: InspectConfig, known_labels: list[str] | None) -> consistency.Spellings:
+    task = tasks.build(config.task, known_labels)
     dictionary = None if config.terms is None else Dictionary.load(config.terms)
-    return consistency.find(rows, tasks.build(config.task, known_labels), dictionary, config.inspect.consistency)
+    return consistency.spellings(rows, task, dictionary, config.inspect.consistency)
 
 
 @contextmanager

@@ -182,22 +182,21 @@ def held_values(item: str, part: str) -> bool:
 def _of_words(text: str) -> list[Found]:
     """Of all runs of signs but Chinese."""
     found: list[Found] = []
-    word, end = "", 0
+    word, end = "", 0  # the piece before, and where the last one ended that is not of letters alone
     after_number = False
     for piece in _PIECE.finditer(text):
         before, word = word, piece[0]
-        previous_end = end
-        start, end = piece.span()
         if word.isalpha():
             value = _value_of(word)
             if value:
-                found.append((start, end, value))
-            elif after_number and word in _UNITS and start <= previous_end + 1:
-                found.append((start, end, _SAME.get(word, word)))
+                found.append((*piece.span(), value))
+            elif after_number and word in _UNITS and piece.start() <= end + 1:
+                found.append((*piece.span(), _SAME.get(word, word)))
             elif word == "t" and before in _NOT:
-                found.append((start, end, "not"))
+                found.append((*piece.span(), "not"))
             after_number = False
             continue
+        start, end = piece.span()
         # Everything where there is a digit (e11.9, 5mg), else only the signs.
         has_digit = _DIGIT.search(word) is not None
         after_number = False
