@@ -97,8 +97,8 @@ def load(source: Path, overrides: Sequence[str] = ()) -> Recipe:
 def build(recipe: Recipe, store: Store) -> Built:
     """From raw rows to a measured model. What exists is not made again."""
     data = make_data(recipe, store)
-    base = base_if_here(recipe, store)
-    data_report = make_data_report(recipe, store, data, base)
+    data_report = make_data_report(recipe, store, data)
+    base = resolve_base(recipe, store)
     model = make_model(recipe, store, data, base)
     report = make_report(recipe, store, data, model, base)
     return Built(data, data_report, model, report)
@@ -131,19 +131,19 @@ def _grown(recipe: Recipe, store: Store, data: Artifact) -> Artifact:
     return data if recipe.augment is None else store.run(augment, recipe.augment, data=data)
 
 
-def make_data_report(recipe: Recipe, store: Store, data: Artifact, base: BaseSettings | None) -> Artifact:
+def make_data_report(recipe: Recipe, store: Store, data: Artifact) -> Artifact:
     """What is inconsistent, wrong or missing in the rows: a page, a card, a list for people.
 
-    Args:
-        base: its tokenizer measures lengths; without one they are in characters.
+    Lengths are in tokens of the base; where it is not here, in characters.
     """
+    tokenizer = tokenizer_if_here(recipe, store)
     config = InspectConfig(
         recipe=recipe.name,
         task=task_of(data),
         terms=recipe.data.terms,
         inspect=recipe.inspect,
-        tokenizer=None if base is None else base.path,
-        tokenizer_digest="" if base is None else base.digest,
+        tokenizer=None if tokenizer is None else str(tokenizer[0]),
+        tokenizer_digest="" if tokenizer is None else tokenizer[1],
         judge_labels=can_judge_labels(),
     )
     return _name(store, recipe, "data_report", store.run(inspect, config, data=data))
@@ -151,7 +151,7 @@ def make_data_report(recipe: Recipe, store: Store, data: Artifact, base: BaseSet
 
 def make_model(recipe: Recipe, store: Store, data: Artifact, base: BaseSettings | None = None) -> Artifact:
     """A trained adapter. A base that was not looked for yet must be here."""
-    base = trainable(base or locate_base(recipe, store), store)
+    base = base or resolve_base(recipe, store)
     config = Config(base=base, task=task_of(data), adapter=recipe.adapter, train=recipe.train)
     return _name(store, recipe, "model", store.run(train, config, data=data))
 
@@ -160,7 +160,7 @@ def make_report(
     recipe: Recipe, store: Store, data: Artifact, model: Artifact, base: BaseSettings | None = None
 ) -> Artifact:
     """Base, tuned model and baselines on the untouched test split; and on all folds, where the recipe asks for such."""
-    base, settings, task = trainable(base or locate_base(recipe, store), store), recipe.evaluate, task_of(data)
+    base, settings, task = base or resolve_base(recipe, store), recipe.evaluate, task_of(data)
     parts = {"base_answers": _answers(recipe, store, base, data), "answers": _answers(recipe, store, base, data, model)}
     if _is_recalibrated(settings, task):
         parts["valid_base_answers"] = _answers(recipe, store, base, data, split="valid")
@@ -263,25 +263,28 @@ def _is_recalibrated(settings: EvaluateSettings, task: Settings) -> bool:
 
 
 def locate_base(recipe: Recipe, store: Store) -> BaseSettings:
-    """The base's files on this machine; one in FP8 as it lies there, see `trainable`."""
+    """The base's files on this machine; one in FP8 as it lies there, see `resolve_base`."""
     from yibu.model.resolve import locate
 
     base = locate(recipe.base, store)
     return BaseSettings(name=base.name, path=str(base.path), digest=base.digest)
 
 
-def trainable(base: BaseSettings, store: Store) -> BaseSettings:
-    """The base; of one in block-wise FP8 its copy in bf16, made once."""
+def resolve_base(recipe: Recipe, store: Store) -> BaseSettings:
+    """The base that is trained and asked: its files on this machine; of one in block-wise FP8 its copy in bf16."""
     from yibu.model.resolve import plain
 
+    base = locate_base(recipe, store)
     path, digest = plain(Path(base.path), base.digest, store)
     return base.model_copy(update={"path": str(path), "digest": digest})
 
 
-def base_if_here(recipe: Recipe, store: Store) -> BaseSettings | None:
-    """The base, or None where it is not on this machine. Its files are hashed: for a large base that takes minutes."""
+def tokenizer_if_here(recipe: Recipe, store: Store) -> tuple[Path, str] | None:
+    """Folder and digest of the base's tokenizer, or None where the base is not on this machine."""
+    from yibu.model.resolve import resolve_tokenizer
+
     try:
-        return locate_base(recipe, store)
+        return resolve_tokenizer(recipe.base, store)
     except InputError as error:  # rows can be looked at before there is a base
         _logger.info("lengths are given in characters, for there is no tokenizer: %s", error.what)
         return None

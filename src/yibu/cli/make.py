@@ -44,12 +44,12 @@ def build(
     store = Store(root)
     known = {artifact.id for artifact in store.artifacts()}
     parts: dict[str, Artifact] = {"data": pipeline.make_data(recipe, store)}
-    base = pipeline.base_if_here(recipe, store)
-    parts["data_report"] = pipeline.make_data_report(recipe, store, parts["data"], base)
+    parts["data_report"] = pipeline.make_data_report(recipe, store, parts["data"])
     if last != "data":
+        base = pipeline.resolve_base(recipe, store)
         parts["model"] = pipeline.make_model(recipe, store, parts["data"], base)
-    if last == "report":
-        parts["report"] = pipeline.make_report(recipe, store, parts["data"], parts["model"], base)
+        if last == "report":
+            parts["report"] = pipeline.make_report(recipe, store, parts["data"], parts["model"], base)
     made = [name for name, artifact in parts.items() if artifact.id not in known]
     seconds = time.monotonic() - began
 

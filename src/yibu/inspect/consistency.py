@@ -19,8 +19,9 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -34,9 +35,11 @@ Rows = Callable[[], Iterator[tuple[Split, Row]]]
 
 _MAX_IDS = 50  # of one conflict
 _MAX_WORDS = 400_000  # of the table; beyond it the words seen once are forgotten
+_LONGEST_KNOWN = 30  # characters of a piece of text that is remembered
 _MAX_CJK = 3_000_000  # characters that are cut into Chinese words, which is slow
 _MIN_WORD = 7  # letters: shorter words have real neighbours (taking, talking), which are no mistakes
 _WORD = re.compile(r"[^\W\d_][\w]*(?:[-‐‑‒–'’][\w]+)*")
+_LONGER_WORD = re.compile(r"[^\W\d_](?:\w+(?:[-‐‑‒–'’]\w+)*|(?:[-‐‑‒–'’]\w+)+)")  # but for those of one letter
 _CJK_RUN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 _JOINT = re.compile("[-‐‑‒–—_ \u3000]+")
 _DASH = re.compile("[-‐‑‒–—]")
@@ -76,20 +79,83 @@ def find(rows: Rows, task: Task, dictionary: Any | None, settings: ConsistencySe
         ``spellings``: ``{"preferred", "code", "kind", "forms": {form: n}}``; ``label_typos``: ``{"label", "n", "like",
         "of", "kind"}``; ``counts``: the true totals, rows seen, and whether Chinese words could be looked at.
     """
-    conflicts, num_rows, num_conflict_rows, label_counts = _conflicts(rows, task, settings)
-    counts: dict[str, Any] = {"rows": num_rows, "conflicts": len(conflicts), "conflict_rows": num_conflict_rows}
-    if dictionary is None:
-        spellings, counts["chinese_words"] = _spellings_of_rows(rows, task, settings)
-    else:
-        spellings = _spellings_of_terms(rows, task, dictionary)
-    typos = label_typos(label_counts, settings.label_ratio)
-    counts |= {"spellings": len(spellings), "label_typos": len(typos), "labels": len(label_counts)}
+    return report(answers(rows, task), spellings(rows, task, dictionary, settings), settings)
+
+
+def report(answered: Answers, spelled: Spellings, settings: ConsistencySettings) -> dict[str, Any]:
+    """What `find` returns, of its two halves."""
+    typos = label_typos(answered.labels, settings.label_ratio)
+    counts: dict[str, Any] = {
+        "rows": answered.num_rows,
+        "conflicts": len(answered.conflicts),
+        "conflict_rows": sum(conflict["n"] for conflict in answered.conflicts),
+    }
+    if spelled.chinese_words is not None:
+        counts["chinese_words"] = spelled.chinese_words
+    counts |= {"spellings": len(spelled.found), "label_typos": len(typos), "labels": len(answered.labels)}
     return {
-        "conflicts": conflicts[: settings.max_conflicts],
-        "spellings": spellings[: settings.max_spellings],
+        "conflicts": answered.conflicts[: settings.max_conflicts],
+        "spellings": spelled.found[: settings.max_spellings],
         "label_typos": typos[: settings.max_typos],
         "counts": counts,
     }
+
+
+class Answers(NamedTuple):
+    """What is answered to equal inputs.
+
+    Attributes:
+        conflicts: as `find` returns them, all of them.
+        num_rows: seen.
+        labels: label -> rows.
+    """
+
+    conflicts: list[dict[str, Any]]
+    num_rows: int
+    labels: dict[str, int]
+
+
+class Spellings(NamedTuple):
+    """Terms in more than one form.
+
+    Attributes:
+        found: as `find` returns them, all of them.
+        chinese_words: whether Chinese words could be looked at; None where a dictionary says which words are.
+    """
+
+    found: list[dict[str, Any]]
+    chinese_words: bool | None
+
+
+def answers(rows: Rows, task: Task) -> Answers:
+    """Inputs that stand with different labels (or answers)."""
+    inputs = _Inputs(task)
+    for _, row in rows():
+        inputs.see(row)
+    conflicts = _Conflicts(task, inputs.in_conflict)
+    num_rows, labels = inputs.num_rows, inputs.labels
+    del inputs  # a number per distinct input
+    if conflicts.is_needed:
+        for _, row in rows():
+            conflicts.see(row)
+    return Answers(conflicts.listed(), num_rows, labels)
+
+
+def spellings(rows: Rows, task: Task, dictionary: Any | None, settings: ConsistencySettings) -> Spellings:
+    """Variants of the dictionary's terms; without one, of the words that the rows hold."""
+    if dictionary is not None:
+        return Spellings(_spellings_of_terms(rows, task, dictionary), None)
+    words = _Words(task)
+    for _, row in rows():
+        words.see(row)
+    # Reading the rows costs as much as looking at them: what needs a second look shares it.
+    apart, chinese = _TwoWords(task, words.counts), _ChineseWords(task, words.num_chinese, settings.seed)
+    if apart.is_needed or chinese.is_needed:
+        for _, row in rows():
+            for looker in (apart, chinese):
+                if looker.is_needed:
+                    looker.see(row)
+    return Spellings(_spellings_of_rows(words.counts, apart.found, chinese.words(), settings), chinese.can_cut)
 
 
 def label_typos(counts: dict[str, int], ratio: float) -> list[dict[str, Any]]:
@@ -206,45 +272,65 @@ class _Near:
         return [(start, end - start) for start, end in pairwise(cuts) if end > start]
 
 
-def _conflicts(
-    rows: Rows, task: Task, settings: ConsistencySettings
-) -> tuple[list[dict[str, Any]], int, int, dict[str, int]]:
-    """Inputs that stand with different labels (or answers), how many rows there are and lie in conflicts, labels."""
-    first: dict[int, int] = {}
-    split_inputs: set[int] = set()
-    label_counts: Counter[str] = Counter()
-    num_rows = 0
-    for _, row in rows():
-        num_rows += 1
-        label = task.label(row)
+class _Inputs:
+    """Which inputs stand with different labels (or answers), and how often each label.
+
+    Attributes:
+        num_rows: seen.
+        labels: label -> rows.
+        in_conflict: keys of those inputs.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.num_rows = 0
+        self.labels: Counter[str] = Counter()
+        self.in_conflict: set[int] = set()
+        self._task = task
+        self._first: dict[int, int] = {}
+
+    def see(self, row: Row) -> None:
+        self.num_rows += 1
+        label = self._task.label(row)
         if label is not None:
-            label_counts[label] += 1
-        prompt, answer = _key(task.prompt_text(row)), _key(_answer(row, task))
-        if first.setdefault(prompt, answer) != answer:
-            split_inputs.add(prompt)
-    del first
-    ids: dict[int, list[str]] = defaultdict(list)
-    labels: dict[int, Counter[str]] = defaultdict(Counter)
-    answers: dict[int, set[int]] = defaultdict(set)
-    sizes: Counter[int] = Counter()
-    if split_inputs:
-        for _, row in rows():
-            prompt = _key(task.prompt_text(row))
-            if prompt not in split_inputs:
-                continue
-            sizes[prompt] += 1
-            answers[prompt].add(_key(_answer(row, task)))
-            if len(ids[prompt]) < _MAX_IDS:
-                ids[prompt].append(row.id)
-            label = task.label(row)
-            if label is not None:
-                labels[prompt][label] += 1
-    found: list[dict[str, Any]] = []
-    for prompt, size in sizes.items():
-        told = sorted(labels[prompt], key=lambda label: (-labels[prompt][label], label))
-        found.append({"ids": ids[prompt], "labels": told, "n": size, "targets": len(answers[prompt])})
-    found.sort(key=lambda conflict: (-conflict["n"], -conflict["targets"], conflict["ids"]))
-    return found, num_rows, sum(sizes.values()), dict(label_counts)
+            self.labels[label] += 1
+        prompt, answer = _key(self._task.prompt_text(row)), _key(_answer(row, self._task))
+        if self._first.setdefault(prompt, answer) != answer:
+            self.in_conflict.add(prompt)
+
+
+class _Conflicts:
+    """The rows of inputs that stand with different labels (or answers)."""
+
+    def __init__(self, task: Task, inputs: set[int]) -> None:
+        self.is_needed = bool(inputs)
+        self._task = task
+        self._inputs = inputs
+        self._ids: dict[int, list[str]] = defaultdict(list)
+        self._labels: dict[int, Counter[str]] = defaultdict(Counter)
+        self._answers: dict[int, set[int]] = defaultdict(set)
+        self._sizes: Counter[int] = Counter()
+
+    def see(self, row: Row) -> None:
+        prompt = _key(self._task.prompt_text(row))
+        if prompt not in self._inputs:
+            return
+        self._sizes[prompt] += 1
+        self._answers[prompt].add(_key(_answer(row, self._task)))
+        if len(self._ids[prompt]) < _MAX_IDS:
+            self._ids[prompt].append(row.id)
+        label = self._task.label(row)
+        if label is not None:
+            self._labels[prompt][label] += 1
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Those with the most rows first."""
+        found: list[dict[str, Any]] = []
+        for prompt, size in self._sizes.items():
+            labels = self._labels[prompt]
+            told = sorted(labels, key=lambda label: (-labels[label], label))
+            found.append({"ids": self._ids[prompt], "labels": told, "n": size, "targets": len(self._answers[prompt])})
+        found.sort(key=lambda conflict: (-conflict["n"], -conflict["targets"], conflict["ids"]))
+        return found
 
 
 def _answer(row: Row, task: Task) -> str:
@@ -288,34 +374,57 @@ def _spellings_of_terms(rows: Rows, task: Task, dictionary: Any) -> list[dict[st
     return _by_weight(found)
 
 
-def _spellings_of_rows(rows: Rows, task: Task, settings: ConsistencySettings) -> tuple[list[dict[str, Any]], bool]:
-    """Variants of words found by the rows themselves, and whether Chinese words were looked at."""
-    words = _count_words(rows, task)
-    found = _same_but_for_form(words, _two_words(rows, task, words))
+def _spellings_of_rows(
+    words: Counter[str], apart: dict[str, Counter[str]], chinese: Counter[str], settings: ConsistencySettings
+) -> list[dict[str, Any]]:
+    """Variants of words found by the rows themselves."""
+    found = _same_but_for_form(words, apart)
     told = {form for spelling in found for form in spelling["forms"]}
     plain: Counter[str] = Counter()
     for word, number in words.items():
         plain[unicodedata.normalize("NFKC", word).casefold()] += number
     found += _mistyped(plain, settings, told)
-    chinese = _count_chinese(rows, task, settings)
     if chinese:
         found += _same_sound(chinese, settings)
-    return _by_weight(found), chinese is not None
+    return _by_weight(found)
 
 
-def _count_words(rows: Rows, task: Task) -> Counter[str]:
-    """Words of alphabets with their numbers; when the table is full the words seen once are forgotten."""
-    words: Counter[str] = Counter()
-    for _, row in rows():
-        for text in _texts(row, task):
-            words.update(
-                _sentence_case(word) for run in _CJK_RUN.split(text) for word in _WORD.findall(run) if len(word) > 1
-            )
-        if len(words) > _MAX_WORDS:
-            words = Counter({word: number for word, number in words.items() if number > 1})
-            if len(words) > _MAX_WORDS:
-                words = Counter(dict(sorted(words.items(), key=lambda item: (-item[1], item[0]))[: _MAX_WORDS // 2]))
-    return words
+class _Cased(dict[str, str]):
+    """Words without the capital that a sentence begins with; most of them are asked for again and again."""
+
+    def __missing__(self, word: str) -> str:
+        if len(self) > _MAX_WORDS:
+            self.clear()
+        self[word] = cased = _sentence_case(word)
+        return cased
+
+
+class _Words:
+    """Words of alphabets with their numbers; when the table is full the words seen once are forgotten.
+
+    Attributes:
+        counts: word -> how often.
+        num_chinese: characters of Chinese between them.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.counts: Counter[str] = Counter()
+        self.num_chinese = 0
+        self._task = task
+        self._cased = _Cased()
+
+    def see(self, row: Row) -> None:
+        for text in _texts(row, self._task):
+            if not text.isascii():
+                rest = _CJK_RUN.split(text)
+                self.num_chinese += len(text) - sum(map(len, rest))
+                text = " ".join(rest)
+            self.counts.update(map(self._cased.__getitem__, _LONGER_WORD.findall(text)))
+        if len(self.counts) > _MAX_WORDS:
+            self.counts = Counter({word: number for word, number in self.counts.items() if number > 1})
+            if len(self.counts) > _MAX_WORDS:
+                most = sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
+                self.counts = Counter(dict(most[: _MAX_WORDS // 2]))
 
 
 def _same_but_for_form(words: Counter[str], apart: dict[str, Counter[str]]) -> list[dict[str, Any]]:
@@ -342,21 +451,46 @@ def _case_matters(forms: Counter[str]) -> bool:
     return mixed or (len(top) <= 5 and top.isupper())
 
 
-def _two_words(rows: Rows, task: Task, words: Counter[str]) -> dict[str, Counter[str]]:
-    """Words with a hyphen as they are also written, as two words (follow-up, follow up), by their joined form."""
-    hyphened = {_joined(word): word for word, number in words.items() if number > 1 and _JOINT.search(word)}
-    starts = {_JOINT.split(word)[0].casefold() for word in hyphened.values()}
-    apart: dict[str, Counter[str]] = defaultdict(Counter)
-    if not hyphened:
-        return apart
-    for _, row in rows():
-        for text in _texts(row, task):
-            for left, right in pairwise(_WORD.finditer(text)):
-                if left[0].casefold() in starts and text[left.end() : right.start()] == " ":
-                    key = _joined(left[0] + right[0])
-                    if key in hyphened:
-                        apart[key][f"{_sentence_case(left[0])} {_sentence_case(right[0])}"] += 1
-    return apart
+class _Edges(dict[str, tuple[str, str]]):
+    """Of what stands between two spaces: the word that it ends with, if a spelling with a hyphen begins so, and the
+    word that it begins with; "" for none. Most pieces are asked for again and again."""
+
+    def __init__(self, starts: set[str]) -> None:
+        super().__init__()
+        self._starts = starts
+
+    def __missing__(self, piece: str) -> tuple[str, str]:
+        words = [*_WORD.finditer(piece)]
+        last = words[-1][0] if words and words[-1].end() == len(piece) else ""
+        first = words[0][0] if words and words[0].start() == 0 else ""
+        edges = last if last.casefold() in self._starts else "", first
+        if len(piece) <= _LONGEST_KNOWN:
+            if len(self) > _MAX_WORDS:
+                self.clear()
+            self[piece] = edges
+        return edges
+
+
+class _TwoWords:
+    """Words with a hyphen as they are also written, as two words (follow-up, follow up).
+
+    Attributes:
+        found: joined form -> forms with a space.
+    """
+
+    def __init__(self, task: Task, words: Counter[str]) -> None:
+        hyphened = [word for word, number in words.items() if number > 1 and _JOINT.search(word)]
+        self.is_needed = bool(hyphened)
+        self.found: dict[str, Counter[str]] = defaultdict(Counter)
+        self._task = task
+        self._joined = {_joined(word) for word in hyphened}
+        self._edges = _Edges({_JOINT.split(word)[0].casefold() for word in hyphened})
+
+    def see(self, row: Row) -> None:
+        for text in _texts(row, self._task):
+            for (left, _), (_, right) in pairwise(map(self._edges.__getitem__, text.split(" "))):
+                if left and right and (key := _joined(left + right)) in self._joined:
+                    self.found[key][f"{_sentence_case(left)} {_sentence_case(right)}"] += 1
 
 
 def _mistyped(plain: Counter[str], settings: ConsistencySettings, told: set[str]) -> list[dict[str, Any]]:
@@ -388,29 +522,42 @@ def _inflected(one: str, other: str) -> bool:
     return one[:stem] == other[:stem] and sorted(one) != sorted(other)
 
 
-def _count_chinese(rows: Rows, task: Task, settings: ConsistencySettings) -> Counter[str] | None:
-    """Chinese words of three characters and more, in rows drawn by hash; None where they cannot be cut or spelled."""
-    characters = 0
-    for _, row in rows():
-        characters += sum(len(run) for text in _texts(row, task) for run in _CJK_RUN.findall(text))
-    if not characters:
-        return Counter()
-    try:
-        import jieba
-        import pypinyin  # noqa: F401
-    except ImportError:
-        return None
-    jieba.setLogLevel("ERROR")
-    cut = jieba.Tokenizer()
-    share = _MAX_CJK / characters
-    words: Counter[str] = Counter()
-    for _, row in rows():
-        if share < 1 and uniform(settings.seed, row.id, "chinese words") >= share:
-            continue
-        for text in _texts(row, task):
-            for run in _CJK_RUN.findall(text):
-                words.update(word for word in cut.lcut(run) if len(word) >= 3)
-    return words
+class _ChineseWords:
+    """Chinese words of three characters and more, in rows drawn by hash.
+
+    Attributes:
+        can_cut: False where there are characters, and no library to cut or spell them.
+    """
+
+    def __init__(self, task: Task, num_characters: int, seed: int) -> None:
+        libraries = ("jieba", "pypinyin")
+        self.can_cut = not num_characters or all(find_spec(library) is not None for library in libraries)
+        self.is_needed = num_characters > 0 and self.can_cut
+        self._task = task
+        self._seed = seed
+        self._share = _MAX_CJK / max(1, num_characters)
+        self._runs: Counter[str] = Counter()
+
+    def see(self, row: Row) -> None:
+        if self._share < 1 and uniform(self._seed, row.id, "chinese words") >= self._share:
+            return
+        for text in _texts(row, self._task):
+            if not text.isascii():
+                self._runs.update(_CJK_RUN.findall(text))
+
+    def words(self) -> Counter[str]:
+        """What the rows hold, each run of characters cut once: phrases come back, and cutting is slow."""
+        words: Counter[str] = Counter()
+        if self._runs:
+            import jieba
+
+            jieba.setLogLevel("ERROR")
+            cut = jieba.Tokenizer()
+            for run, number in self._runs.items():
+                for word in cut.lcut(run):
+                    if len(word) >= 3:
+                        words[word] += number
+        return words
 
 
 def _same_sound(words: Counter[str], settings: ConsistencySettings) -> list[dict[str, Any]]:

@@ -66,6 +66,9 @@ def _counter(tokenizer: Any) -> Callable[[Sequence[str]], list[int]]:
     def count(texts: Sequence[str]) -> list[int]:
         if not texts:
             return []
+        encode = getattr(getattr(tokenizer, "backend_tokenizer", None), "encode_batch_fast", None)
+        if encode is not None:  # without the offsets that nobody asks for here
+            return [len(encoding) for encoding in encode(list(texts), add_special_tokens=False)]
         ids = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         return [len(row) for row in ids]
 

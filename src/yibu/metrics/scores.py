@@ -15,6 +15,7 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from yibu.core.errors import DataError
 from yibu.metrics.resample import Additive, FloatArray
