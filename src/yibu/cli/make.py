@@ -15,6 +15,7 @@ from yibu.cli.history import duration
 from yibu.cli.results import results_view
 from yibu.cli.session import Session, command
 from yibu.core.store import Artifact, Store
+from yibu.train import launch
 
 
 def build(
@@ -34,6 +35,19 @@ def build(
         root: folder of the store; None is the default.
         last: the part to stop after.
     """
+    with launch.joined() as followed:
+        if not followed:
+            _build(here, source, overrides, lang, root, last)
+
+
+def _build(
+    here: Session,
+    source: Path,
+    overrides: Sequence[str],
+    lang: str | None,
+    root: Path | None,
+    last: Literal["data", "model", "report"],
+) -> None:
     began = time.monotonic()
     recipe = pipeline.load(source, overrides)
     store = Store(root)

@@ -55,6 +55,10 @@ class TrainSettings(Settings):
     threads: int | None = Field(None, ge=1, description="CPU threads; default: torch's choice")
     recompute: bool = Field(False, description="recompute activations in the backward pass: less memory, slower")
     trackers: tuple[str, ...] = Field((), description="tensorboard | mlflow | wandb")
+    processes: int = Field(1, ge=1, description="that share the passes of each step; the gradient stays the same")
+    engine: Literal["local", "ray"] = Field("local", description="what starts the processes: this machine, or a cluster")
+    shard: Literal["none", "full"] = Field("none", description="full: each process holds 1/N of the base (FSDP2)")
+    hang_seconds: float = Field(600.0, gt=0, description="a process that is silent for longer is named and the run ends")
 
     @field_validator("trackers")
     @classmethod
@@ -99,7 +103,8 @@ class Config(Settings):
 @stage(
     version=2,
     resumable=True,
-    # The place of the base is not its content, and a device, a thread count or a log changes nothing that is promised.
+    # The place of the base is not its content; a device, a number of threads or processes, or a log changes nothing that
+    # is promised (results are equal up to the order of sums, and `fingerprint.json` says which order it was).
     neutral=(
         "base.name",
         "base.path",
@@ -108,6 +113,10 @@ class Config(Settings):
         "train.threads",
         "train.recompute",
         "train.trackers",
+        "train.processes",
+        "train.engine",
+        "train.shard",
+        "train.hang_seconds",
     ),
 )
 def train(config: Config, work: Work, *, data: Artifact) -> None:
