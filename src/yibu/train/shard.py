@@ -46,6 +46,13 @@ def refuse_unshardable(adapter: Settings, dtype: torch.dtype) -> None:
             allowed="adapter.kind: lora, which trains the same on a sharded 16-bit base",
             do="set adapter.kind: lora, or train.shard: none",
         )
+    if hasattr(plug, "needs_scores") and plug.needs_scores(adapter):
+        raise RecipeError(
+            "train.shard: full cannot score experts, for that takes the whole base on one device.",
+            got=f"adapter.kind: {adapter.kind}",  # type: ignore[attr-defined]
+            allowed="experts of your own choice",
+            do="name them in adapter.experts, as plan.json of an unsharded run lists them, or set train.shard: none",
+        )
     if getattr(plug, "MASTERS", False) and dtype == torch.float16:
         raise RecipeError(
             "train.shard: full cannot scale the loss of sharded weights, which fp16 needs.",
