@@ -7,6 +7,7 @@ then with the base sharded over all; so is the norm by which it is clipped.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -22,7 +23,8 @@ from yibu import adapters
 from yibu.model.assemble import for_training
 from yibu.model.packing import causal_model, make_pack
 from yibu.model.render import Example
-from yibu.train.loop import Setting, TrainPass, add_gradients, share_of, validation_loss
+from yibu.train import TrainSettings
+from yibu.train.loop import Setting, TrainPass, add_gradients, fit, share_of, validation_loss
 from yibu.train.shard import clip, shard, whole
 from yibu.train.team import ALONE, Team
 
@@ -129,12 +131,52 @@ def compare(kind: str, folder: Path, team: Team) -> dict[str, Any]:
     }
 
 
+def interrupted(kind: str, folder: Path, team: Team) -> dict[str, Any]:
+    """A sharded run, the same from its middle on, and the same from its middle on in one process."""
+    architecture, adapter, more = KINDS[kind]
+    settings = TrainSettings(lr=1e-2, epochs=4, batch=2, accumulate=2, checkpoint_every=2)
+
+    def run(name: str, members: Team, cut: bool) -> dict[str, Tensor]:
+        base = model(folder / architecture, adapter, more)
+        if cut:
+            shard(base.model, members, CPU, adapter["kind"] == "full")
+        trained = {name: p for name, p in base.model.named_parameters() if p.requires_grad}
+        place = folder / f"{kind}-{name}"
+        return fit(
+            base.model,
+            trained,
+            rows(4),
+            rows(2),
+            settings,
+            Setting(CPU, base.dtype, True, 0, cut),
+            place.with_suffix(f".history-{team.rank}"),
+            place,
+            {name: "all" for name in trained},
+            {},
+            team=members,
+        )[0]
+
+    whole_run = run("cut", team, True)
+    if team.first:
+        shutil.rmtree(folder / f"{kind}-cut" / "step-00000004")
+        shutil.copytree(folder / f"{kind}-cut", folder / f"{kind}-alone")
+    team.gather(None, "before the second half")
+    second_half = run("cut", team, True)
+    if not team.first:
+        return {"sizes": [sum(tensor.numel() for tensor in whole_run.values())]}
+    alone = run("alone", ALONE, False)
+    same = all(torch.equal(whole_run[name], second_half[name]) for name in whole_run)
+    return {"same_bits": same, "from_alone": apart(alone, second_half)}
+
+
 def main(folder: Path, rank: int, size: int, kinds: list[str]) -> None:
     store = dist.FileStore(str(folder / "meeting"), size)
     with Team.meet(CPU, rank, size, size, 60, store) as team:
         for kind in kinds:
             began = time.monotonic()
             found = compare(kind, folder, team)
+            if kind in ("full", "lora"):
+                found |= interrupted(kind, folder, team)
             found["seconds"] = round(time.monotonic() - began, 1)
             (folder / f"{kind}-{rank}.json").write_text(json.dumps(found))
 

@@ -144,7 +144,8 @@ def take_part(job: Job, here: Place, store: Any = None) -> None:
         config = Config.model_validate(job.config)
         settings = config.train
         _require_same_folders(job, config.base.path)
-        require_gpus(settings.device, here.local_size)
+        if store is not None:  # Ray shows each worker its own GPU alone
+            require_gpus(settings.device, here.local_size)
         if settings.device != "cpu" and torch.cuda.is_available():
             torch.cuda.set_device(here.local_rank % torch.cuda.device_count())
         data = open_artifact(Path(job.data))
