@@ -20,6 +20,7 @@ from torch.distributed.tensor import DTensor
 
 from tiny import tiny_base, tiny_ids
 from yibu import adapters
+from yibu.core.errors import InputError
 from yibu.model.assemble import for_training
 from yibu.model.packing import causal_model, make_pack
 from yibu.model.render import Example
@@ -35,20 +36,13 @@ KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "lora_bf16": ("llama", {"kind": "lora", "r": 4}, {"dtype": "bf16"}),
     "lora_recompute": ("llama", {"kind": "lora", "r": 4, "dropout": 0.1}, {"recompute": True}),
     "dora": ("qwen2", {"kind": "lora", "r": 4, "dora": True}, {}),
-    "gemma": ("gemma3", {"kind": "lora", "r": 4}, {}),
     "mixture": ("deepseek_v3", {"kind": "lora", "r": 4, "experts": True}, {}),
-    "mixture_v2": ("deepseek_v2", {"kind": "lora", "r": 4}, {}),
     "bottleneck": ("llama", {"kind": "bottleneck"}, {}),
-    "joint": ("llama", {"kind": "lora+bottleneck"}, {}),
-    "pissa": ("llama", {"kind": "lora", "r": 4, "init": "pissa"}, {}),
-    "sparse": ("deepseek_v32", {"kind": "lora", "r": 4}, {}),
     "compressed": ("deepseek_v4", {"kind": "lora", "r": 4}, {}),
     "experts": ("deepseek_v3", {"kind": "experts", "experts": {1: [0, 2]}}, {}),
-    "experts_lora": ("deepseek_v3", {"kind": "experts", "method": "lora", "r": 4, "experts": {1: [0, 2]}}, {}),
     "full": ("llama", {"kind": "full"}, {}),
     "full_bf16": ("llama", {"kind": "full"}, {"dtype": "bf16"}),
     "full_mixture": ("deepseek_v3", {"kind": "full"}, {}),
-    "full_some": ("qwen2", {"kind": "full", "layers": [1]}, {}),
 }
 
 
@@ -127,7 +121,7 @@ def compare(kind: str, folder: Path, team: Team) -> dict[str, Any]:
         "valid": [valid_alone, valid],
         "plain": plain,
         "held": held / sum(p.numel() for _, p in inside),
-        "shared_out": [len(share_of(passes, Setting(CPU, cut.dtype, True), team))],
+        "passes": [len(share_of(passes, Setting(CPU, cut.dtype, True, 0, on), team)) for on in (False, True)],
     }
 
 
@@ -162,16 +156,40 @@ def interrupted(kind: str, folder: Path, team: Team) -> dict[str, Any]:
         shutil.copytree(folder / f"{kind}-cut", folder / f"{kind}-alone")
     team.gather(None, "before the second half")
     second_half = run("cut", team, True)
+    kept = sum(tensor.numel() for tensor in whole_run.values())
     if not team.first:
-        return {"sizes": [sum(tensor.numel() for tensor in whole_run.values())]}
+        return {"kept": kept}
     alone = run("alone", ALONE, False)
     same = all(torch.equal(whole_run[name], second_half[name]) for name in whole_run)
-    return {"same_bits": same, "from_alone": apart(alone, second_half)}
+    return {"kept": kept, "same_bits": same, "from_alone": apart(alone, second_half)}
+
+
+def words(team: Team) -> dict[str, Any]:
+    """What is said and heard, and a parameter that no rank, and one that a single rank, has a gradient for."""
+    heard = team.gather({"rank": team.rank, "loss": 0.1 + team.rank, "text": "咳" * 3 * team.rank}, "in a test")
+    first = team.hear_first(["from", team.rank], "in a test")
+    stop = team.any_of(15 if team.rank == 1 else None, "in a test")
+    team.agree({"rows": "same"}, "in a test")
+    try:
+        team.agree({"rows": "same", "data": f"of rank {team.rank}"}, "in a test")
+        apart = ""
+    except InputError as error:
+        apart = str(error)
+    none, one = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+    one.grad = torch.full((2,), 3.0) if team.rank == 1 else None
+    team.sum_gradients([none, one])
+    began = torch.full((2,), float(team.rank + 7))
+    team.copy_from_first([began])
+    return {
+        **{"heard": heard, "first": first, "stop": stop, "apart": apart, "none": none.grad is None},
+        **{"one": None if one.grad is None else one.grad.tolist(), "began": began.tolist()},
+    }
 
 
 def main(folder: Path, rank: int, size: int, kinds: list[str]) -> None:
     store = dist.FileStore(str(folder / "meeting"), size)
     with Team.meet(CPU, rank, size, size, 60, store) as team:
+        (folder / f"words-{rank}.json").write_text(json.dumps(words(team)))
         for kind in kinds:
             began = time.monotonic()
             found = compare(kind, folder, team)

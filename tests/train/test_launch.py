@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from many_processes import Nothing, config, curve, given, history, largest_difference, send_at, weights
 from tiny import tiny_base
+from yibu import pipeline
 from yibu.core.errors import InputError, TrainingError
 from yibu.core.store import Artifact, Store
 from yibu.train import train
 from yibu.train.launch import why
-from yibu.train.rank import Job, place
+from yibu.train.rank import Job, place, require_gpus
 from yibu.train.replay import replay
 
 
@@ -64,12 +68,9 @@ def test_two_processes_give_the_run_of_one_and_go_on_after_one_was_killed(
 def test_a_process_that_hangs_is_named_in_time(tmp_path: Path, base: Path) -> None:
     store = Store(tmp_path)
     data = store.run(given, Nothing())
-    stopped: list[float] = []
-    thread = send_at(store, 2, 1, signal.SIGSTOP)
+    send_at(store, 2, 1, signal.SIGSTOP)
     with pytest.raises(TrainingError, match=r"rank 1 \(process \d+ on .*\) does not answer") as error:
-        thread.join(0)
         store.run(train, config(base, processes=2, hang_seconds=4, epochs=200), data=data)
-    stopped.append(time.monotonic())
     assert "nothing for 4 seconds" in str(error.value)
     assert "train.hang_seconds" in str(error.value)
 
@@ -132,3 +133,50 @@ def test_a_place_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, wron
     environment(monkeypatch, **{**WHOLE, **wrong})
     with pytest.raises(InputError, match="do not say which process"):
         place()
+
+
+def test_torchrun_starts_the_whole_command_and_the_ranks_share_one_store(tmp_path: Path, base: Path) -> None:
+    """Weights of the base itself are trained and sharded: the folder is that of one process all the same."""
+    rows = [{"text": f"cough {n} and fever", "label": ["often", "rare"][n % 2]} for n in range(24)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"name: tiny\nbase: {base}\ndata: {{source: {tmp_path / 'rows.jsonl'}, split: {{stratify: label, "
+        "on_missing_label: warn}}\nadapter: {kind: full}\n"
+        "train: {epochs: 1, batch: 2, accumulate: 4, lr: 1.0e-3, dtype: fp32, device: cpu, threads: 1}\n"
+    )
+    store = Store(tmp_path / "together")
+    command = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "yibu"]
+    done = subprocess.run(
+        [sys.executable, *command, "train", str(recipe), "train.shard=full", "--store", str(store.root)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("Model: ") == 1, "one of the two speaks"
+    together = store.ref("tiny/model")
+    assert together is not None
+    assert together.read_json("summary.json")["sharded"]
+
+    alone = Store(tmp_path / "alone")
+    wanted = pipeline.load(recipe)
+    data = pipeline.make_data(wanted, alone)
+    one = pipeline.make_model(wanted, alone, data)
+    assert one.id == together.id
+    assert curve(one) == pytest.approx(curve(together), abs=2e-6)
+    assert largest_difference(weights(one), weights(together)) < 1e-5
+    assert store.verify() == []
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_gpus("auto", 64)  # there is no GPU here, so the CPU it is
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    require_gpus("cpu", 2)
+    require_gpus("auto", 1)
+    with pytest.raises(InputError, match="more processes than GPUs") as error:
+        require_gpus("auto", 2)
+    assert "train.device: cpu" in str(error.value)
+    assert error.value.exit_code == 2
