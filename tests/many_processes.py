@@ -87,7 +87,9 @@ def send_at(store: Store, step: int, rank: int, number: signal.Signals) -> threa
     """Send a signal to a rank as soon as a checkpoint of this step or a later one is there."""
 
     def there() -> bool:
-        return any(int(path.name[5:]) >= step for path in (store.root / "work").glob("train-*/scratch/checkpoints/step-*"))
+        return any(
+            int(path.name[5:]) >= step for path in (store.root / "work").glob("train-*/scratch/checkpoints/step-*")
+        )
 
     return when(there, lambda: os.kill(rank_processes()[rank], number))
 

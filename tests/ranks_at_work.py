@@ -57,7 +57,9 @@ def rows(count: int) -> list[Example]:
 def model(folder: Path, adapter: dict[str, Any], more: dict[str, Any]) -> Any:
     plug = adapters.FAMILY.load(adapter["kind"])
     torch.manual_seed(3)
-    made = for_training(folder, plug.Settings(**adapter), "cpu", more.get("dtype", "fp32"), more.get("recompute", False))
+    made = for_training(
+        folder, plug.Settings(**adapter), "cpu", more.get("dtype", "fp32"), more.get("recompute", False)
+    )
     with torch.no_grad():
         for name, parameter in made.model.named_parameters():
             if parameter.requires_grad and float(parameter.abs().max()) == 0:  # or one half has no gradient

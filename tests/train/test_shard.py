@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ SCRIPT = Path(__file__).parents[1] / "ranks_at_work.py"
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[dict[str, Any]]]]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("ranks")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     ranks = [
@@ -42,7 +41,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[d
         for process in ranks:
             process.kill()
     names = ("words", *KINDS)
-    yield {name: [json.loads((folder / f"{name}-{rank}.json").read_text()) for rank in range(2)] for name in names}
+    return {name: [json.loads((folder / f"{name}-{rank}.json").read_text()) for rank in range(2)] for name in names}
 
 
 def test_all_hear_the_same(found: dict[str, list[dict[str, Any]]]) -> None:

@@ -85,7 +85,10 @@ def as_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def with_engine(
-    overrides: Sequence[str] | None, engine: str | None, sections: Sequence[str] = ("data",), processes: int | None = None
+    overrides: Sequence[str] | None,
+    engine: str | None,
+    sections: Sequence[str] = ("data",),
+    processes: int | None = None,
 ) -> list[str]:
     """The overrides, with what ``--engine`` and ``--processes`` stand for."""
     engines = [] if engine is None else [f"{section}.engine={engine}" for section in sections]

@@ -56,9 +56,13 @@ class TrainSettings(Settings):
     recompute: bool = Field(False, description="recompute activations in the backward pass: less memory, slower")
     trackers: tuple[str, ...] = Field((), description="tensorboard | mlflow | wandb")
     processes: int = Field(1, ge=1, description="that share the passes of each step; the gradient stays the same")
-    engine: Literal["local", "ray"] = Field("local", description="what starts the processes: this machine, or a cluster")
+    engine: Literal["local", "ray"] = Field(
+        "local", description="what starts the processes: this machine, or a cluster"
+    )
     shard: Literal["none", "full"] = Field("none", description="full: each process holds 1/N of the base (FSDP2)")
-    hang_seconds: float = Field(600.0, gt=0, description="a process that is silent for longer is named and the run ends")
+    hang_seconds: float = Field(
+        600.0, gt=0, description="a process that is silent for longer is named and the run ends"
+    )
 
     @field_validator("trackers")
     @classmethod
@@ -103,8 +107,8 @@ class Config(Settings):
 @stage(
     version=2,
     resumable=True,
-    # The place of the base is not its content; a device, a number of threads or processes, or a log changes nothing that
-    # is promised (results are equal up to the order of sums, and `fingerprint.json` says which order it was).
+    # The place of the base is not its content; a device, a number of threads or processes, or a log changes nothing
+    # that is promised (results are equal up to the order of sums, and `fingerprint.json` says which order it was).
     neutral=(
         "base.name",
         "base.path",

@@ -210,4 +210,3 @@ def _quiet_torch() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-

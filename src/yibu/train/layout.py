@@ -131,7 +131,7 @@ class Layout:
 
 
 def sharded_too_large() -> TrainingError:
-    """Memory ended in a pass of a sharded base: the other ranks are in the middle of the same layers and cannot stop."""
+    """Memory ended in a pass of a sharded base: the others wait in the middle of the same layers."""
     return TrainingError(
         "Memory does not suffice for a pass, and passes of a sharded base cannot be cut while they run.",
         do="halve train.pack_tokens and train.batch (and double train.accumulate), or set train.recompute: true; the "

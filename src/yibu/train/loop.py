@@ -458,7 +458,10 @@ def validation_loss(
             raise PassTooLarge(lengths)
     # In the order of the rows, so that the sum has the same bits however many ranks there are.
     found = {int(index): pair for part, _ in said for index, pair in part.items()}
-    return sum(found[index][0] for index in sorted(found)) / sum(found[index][1] for index in sorted(found))
+    total, targets = 0.0, 0.0
+    for index in sorted(found):
+        total, targets = total + found[index][0], targets + found[index][1]
+    return total / targets
 
 
 def _summed_losses(model: nn.Module, pack: Pack) -> tuple[float, float]:

@@ -171,9 +171,7 @@ def follow(here: Place) -> None:
         said = store.get(key).decode()
         if said == "end":
             return
-        import torch.distributed as dist
-
-        take_part(Job(**json.loads(said)), here, dist.PrefixStore(f"yibu/run/{number}", store))
+        take_part(Job(**json.loads(said)), here, _part_of(store, number))
         number += 1
 
 
@@ -186,11 +184,9 @@ class Leader:
 
     def run(self, job: Job, here: Place) -> None:
         """Train with all ranks."""
-        import torch.distributed as dist
-
         number, self._number = self._number, self._number + 1
         self._store.set(f"yibu/job/{number}", json.dumps(asdict(job)))
-        take_part(job, here, dist.PrefixStore(f"yibu/run/{number}", self._store))
+        take_part(job, here, _part_of(self._store, number))
 
     def end(self) -> None:
         """Let the others go."""
@@ -199,10 +195,17 @@ class Leader:
 
 def meeting_point() -> Any:
     """The store that the launcher's variables name."""
-    import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
 
-    store, _, _ = next(iter(dist.rendezvous("env://")))
+    store, _, _ = next(iter(rendezvous("env://")))
     return store
+
+
+def _part_of(store: Any, number: int) -> Any:
+    """A part of the store for one run, where it meets no words of another."""
+    from torch.distributed.distributed_c10d import PrefixStore
+
+    return PrefixStore(f"yibu/run/{number}", store)
 
 
 def error_of(table: dict[str, Any]) -> YibuError:

@@ -274,9 +274,7 @@ def _initialise(
     plug.initialise(base.model, adapter, run_sample)
 
 
-def prove(
-    ready: Ready, settings: TrainSettings, layout: Layout, work: Work, step: int, team: Team = ALONE
-) -> None:
+def prove(ready: Ready, settings: TrainSettings, layout: Layout, work: Work, step: int, team: Team = ALONE) -> None:
     """All that `yibu.train.proof` has, into ``proof.json``.
 
     Args:
@@ -478,7 +476,8 @@ def summary(
         "stop_token": base.renderer.stop_token,
         "rows_per_step": config.train.batch * config.train.accumulate,
         "cuts": layout.as_list(),
-        "out_of_memory": len(layout.cuts) > 1 or layout.cuts[0] != Cut(0, first_rows(config.train, team), config.train.pack_tokens),
+        "out_of_memory": len(layout.cuts) > 1
+        or layout.cuts[0] != Cut(0, first_rows(config.train, team), config.train.pack_tokens),
         "packed": setting.packed,
         "shared_prefix_tokens": setting.prefix,
         "device": str(base.device),

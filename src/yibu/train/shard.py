@@ -105,9 +105,7 @@ def put(target: Tensor, value: Tensor) -> Tensor:
     """A whole value as `target` is laid out and placed; every rank takes its part of the value it has."""
     if not isinstance(target, DTensor):
         return value.to(target.device)
-    return distribute_tensor(
-        value.to(target.device), target.device_mesh, target.placements, src_data_rank=None
-    )
+    return distribute_tensor(value.to(target.device), target.device_mesh, target.placements, src_data_rank=None)
 
 
 def clip(parameters: Sequence[nn.Parameter], max_norm: float) -> float:
@@ -118,7 +116,8 @@ def clip(parameters: Sequence[nn.Parameter], max_norm: float) -> float:
     sharded = [parameter for parameter in parameters if isinstance(parameter, DTensor)]
     if not sharded:
         return float(nn.utils.clip_grad_norm_(parameters, max_norm))
-    parts = [sharded, [parameter for parameter in parameters if not isinstance(parameter, DTensor)]]
+    plain = [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
+    parts: list[list[nn.Parameter]] = [[*sharded], plain]
     norms = [
         float(whole(nn.utils.get_total_norm([p.grad for p in part if p.grad is not None]))) for part in parts if part
     ]

@@ -127,7 +127,9 @@ def choose_lr(
     few = valid[:: math.ceil(len(valid) / MOST_VALID)]
     start = {name: own(parameter.detach()).cpu().clone() for name, parameter in trainable.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    done = dict(team.hear_first(list(_read(folder / FILE).items()), "before learning rates were tried"))
+    done: dict[float, float | None] = dict(
+        team.hear_first(list(_read(folder / FILE).items()), "before learning rates were tried")
+    )
     log.info(
         "trying %d to %d learning rates, %d steps each: %d to %d steps beside the run's %d; %d validation rows",
         *(NUM_RATES, NUM_RATES + 1, steps, NUM_RATES * steps, (NUM_RATES + 1) * steps, total, len(few)),

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import Store
 from torch.distributed.tensor import DTensor
 
 from yibu.core.errors import InputError, TrainingError
@@ -86,7 +87,7 @@ class Team:
         size: int,
         local_size: int,
         hang_seconds: float,
-        store: dist.Store | None = None,
+        store: Store | None = None,
     ) -> Iterator[Team]:
         """Join the others; with `store` a process group is made, without one it is there already (Ray makes its own).
 
@@ -129,9 +130,7 @@ class Team:
             longest = max(int(length) for length in lengths)
             parts = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.size)]
             dist.all_gather(parts, torch.nn.functional.pad(mine, (0, longest - len(mine))), group=self._words)
-        return [
-            json.loads(bytes(part[: int(length)].tolist())) for part, length in zip(parts, lengths, strict=True)
-        ]
+        return [json.loads(bytes(part[: int(length)].tolist())) for part, length in zip(parts, lengths, strict=True)]
 
     def hear_first(self, words: Any, where: str) -> Any:
         """What rank 0 says."""
@@ -177,7 +176,7 @@ class Team:
             for bucket in _buckets(moved):
                 flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in bucket])
                 dist.all_reduce(flat)
-                for parameter, part in zip(bucket, flat.split([p.numel() for p in bucket]), strict=True):
+                for parameter, part in zip(bucket, torch.split(flat, [p.numel() for p in bucket]), strict=True):
                     parameter.grad = part.view_as(parameter)
 
     def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
