@@ -15,6 +15,7 @@ from yibu.cli.history import duration
 from yibu.cli.results import results_view
 from yibu.cli.session import Session, command
 from yibu.core.store import Artifact, Store
+from yibu.train import launch
 
 
 def build(
@@ -39,6 +40,20 @@ def build(
     Raises:
         GateRefused: a gate is missed; all was made and told before.
     """
+    with launch.joined() as followed:
+        if not followed:
+            _build(here, source, overrides, lang, root, last, force)
+
+
+def _build(
+    here: Session,
+    source: Path,
+    overrides: Sequence[str],
+    lang: str | None,
+    root: Path | None,
+    last: Literal["data", "model", "report"],
+    force: bool,
+) -> None:
     began = time.monotonic()
     recipe = pipeline.load(source, overrides)
     store = Store(root)
