@@ -2,8 +2,8 @@
 
 With a dictionary, the forms in which a term of it stands in the rows. Without one, the rows themselves: words that are
 equal but for case, hyphen, space or width; words one edit away from a word that is much more frequent; and Chinese
-words that sound like a much more frequent one (阿斯匹林, 阿司匹林). Chinese words one character apart are no variants in
-general: 高血压 and 低血压 are not, which is why sound decides there.
+words that sound like a much more frequent one (阿斯匹林, 阿司匹林). Chinese words one character apart are no
+variants in general: 高血压 and 低血压 are not, which is why sound decides there.
 """
 
 from __future__ import annotations
