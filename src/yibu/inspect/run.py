@@ -25,6 +25,7 @@ from yibu.inspect.measure import lengths
 from yibu.inspect.report import DataFigures, Lineage, Loss, render
 from yibu.inspect.report.shapes import funnel_of
 from yibu.inspect.report.text import Lang
+from yibu.inspect.spellings import Spellings
 from yibu.terms import Dictionary
 
 _logger = log.get("inspect")
@@ -112,10 +113,10 @@ class _Rows:
                     yield split, row
 
 
-def _spellings(rows: _Rows, config: InspectConfig, known_labels: list[str] | None) -> consistency.Spellings:
+def _spellings(rows: _Rows, config: InspectConfig, known_labels: list[str] | None) -> Spellings:
     task = tasks.build(config.task, known_labels)
     dictionary = None if config.terms is None else Dictionary.load(config.terms)
-    return consistency.spellings(rows, task, dictionary, config.inspect.consistency)
+    return config.inspect.consistency.spellings(rows, task, dictionary)
 
 
 @contextmanager
