@@ -65,7 +65,7 @@ def _digests(config: InspectConfig) -> dict[str, str]:
     return {} if config.terms is None else digest(config.terms.sources())
 
 
-@stage(version=1, neutral=("tokenizer",), external=_digests)
+@stage(version=2, neutral=("tokenizer",), external=_digests)
 def inspect(config: InspectConfig, work: Work, *, data: Artifact) -> None:
     """Look at the rows of a data artifact, and write what was found.
 
