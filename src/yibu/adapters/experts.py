@@ -567,17 +567,25 @@ def _choice(modules: Mapping[int, _ExpertsModule], settings: Settings) -> Choice
     else:
         raise RecipeError(
             "The experts have not been scored yet, so there is no choice among them.",
+            got="neither adapter.experts nor adapter.scores",
+            allowed="one of them",
             do="give adapter.experts, or let training score them on its rows",
         )
     for layer, chosen in choice.items():
         if layer not in modules:
             raise RecipeError(
-                "adapter.experts names a layer that has no routed experts.", got=layer, allowed=sorted(modules)
+                "adapter.experts names a layer that has no routed experts.",
+                got=layer,
+                allowed=sorted(modules),
+                do="take the layer out of adapter.experts; the first layers of DeepSeek's mixtures are dense",
             )
         num = modules[layer].num_experts
         if wrong := [expert for expert in chosen if not 0 <= expert < num]:
             raise RecipeError(
-                f"adapter.experts names experts that layer {layer} does not have.", got=wrong, allowed=f"0 to {num - 1}"
+                f"adapter.experts names experts that layer {layer} does not have.",
+                got=wrong,
+                allowed=f"0 to {num - 1}",
+                do="experts are counted from 0; leave adapter.experts out to have them chosen by the rows",
             )
     return choice
 
