@@ -45,7 +45,8 @@ def read_lines(path: Path) -> list[Line]:
 
 def figures_of(lines: Iterable[Line], rate: float, stall_seconds: float) -> dict[str, Any]:
     """Figures of one rate, JSON values."""
-    counted = [line for line in lines if line["rate"] == rate and not line["warmup"]]
+    of_rate = [line for line in lines if line["rate"] == rate]
+    counted = [line for line in of_rate if not line["warmup"]]
     answered = [line for line in counted if line["error"] is None]
     late = [line["sent"] - line["intended"] for line in counted]
     errors = Counter(line["error"] for line in counted if line["error"] is not None)
@@ -58,6 +59,7 @@ def figures_of(lines: Iterable[Line], rate: float, stall_seconds: float) -> dict
         "rate": rate,
         "n": len(counted),
         "answered": len(answered),
+        "answered_with_warmup": sum(line["error"] is None for line in of_rate),
         "arrived_rate": arrived,
         "achieved_rate": left,
         "saturated": _saturated(arrived, left, len(answered), errors["timeout"]),

@@ -26,6 +26,7 @@ class BenchSettings(Settings):
     token_budget: int | None = Field(None, ge=1, description="stop after so many generated tokens in all")
     max_rates: int = Field(8, ge=1, description="where rates are found by doubling")
     clients: int = Field(1, ge=1, le=64, description="processes that send; more where one is too busy")
+    ignore_eos: bool = Field(False, description="let our own process write answers of full length")
     seed: int = Field(0, ge=0, description="of arrivals and of the order of prompts")
     engine: Annotated[Settings, PlugSettings("yibu.engines", default="openai")] | None = Field(
         None, description="endpoint that is asked; default: the model in a process of its own"
