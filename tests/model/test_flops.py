@@ -69,7 +69,7 @@ def test_training_an_adapter_is_what_the_counter_sees(architecture: str, kind: s
     assert foreseen.training(32) == pytest.approx(cost.training(32), rel=0.01)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "deepseek_v3"])
+@pytest.mark.parametrize("architecture", ["gemma3", "deepseek_v2", "deepseek_v32", "deepseek_v4"])
 def test_answer_with_a_cache_is_what_the_counter_sees(architecture: str) -> None:
     model = plain(architecture)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

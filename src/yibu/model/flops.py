@@ -34,12 +34,15 @@ class Attention:
         index: those of a small indexer that chooses keys; it has no gradient.
         window: keys that a cache keeps; None keeps all.
         rate: tokens that are pressed into one more key; None where none are. Then the indexer sees only those.
+        expand: latent attention (MLA) caches what keys and values are made from, and transformers makes them again at
+            each step, for every token in the cache; engines that multiply into the latents instead do much less.
     """
 
     pair: float
     index: float = 0.0
     window: int | None = None
     rate: int | None = None
+    expand: float = 0.0
 
     def of(self, queries: int, seen: int, cached: bool) -> tuple[float, float]:
         """FLOPs of attention itself and of the indexer.
@@ -51,7 +54,8 @@ class Attention:
         plain = min(seen, self.window) if cached and self.window is not None else seen
         pressed = seen // self.rate if self.rate is not None else 0
         indexed = pressed if self.rate is not None else plain
-        return self.pair * queries * (plain + pressed), self.index * queries * indexed
+        again = self.expand * (plain - 1) if cached else 0.0
+        return queries * (self.pair * (plain + pressed) + again), self.index * queries * indexed
 
 
 @dataclass(frozen=True)
@@ -232,15 +236,19 @@ def _attention_of(config: Any) -> tuple[Attention, ...]:
     window = int(getattr(config, "sliding_window", 0) or 0) or None
     indexer = 2.0 * int(getattr(config, "index_n_heads", 0) or 0) * int(getattr(config, "index_head_dim", 0) or 0)
     rates = getattr(config, "compress_rates", None)
+    expand = 0.0
     if getattr(config, "qk_nope_head_dim", None) and getattr(config, "v_head_dim", None):
         width = config.qk_nope_head_dim + config.qk_rope_head_dim + config.v_head_dim
+        expand = 2.0 * config.kv_lora_rank * heads * (config.qk_nope_head_dim + config.v_head_dim)
     else:
         width = 2 * (getattr(config, "head_dim", None) or config.hidden_size // heads)
     pair = 2.0 * heads * width
     if rates is None:
         # A second product weighs the scores of the indexer's heads.
         index = indexer + 2.0 * int(config.index_n_heads) if indexer else 0.0
-        return tuple(Attention(pair, index, window if "sliding" in kind else None) for kind in kinds)
+        return tuple(
+            Attention(pair, index, window if "sliding" in kind else None, expand=expand) for kind in kinds
+        )
     return tuple(
         Attention(pair, indexer if "sparse" in kind else 0.0, window, int(rates[kind]) if kind in rates else None)
         for kind in kinds
