@@ -14,9 +14,7 @@ __all__ = ["BenchConfig", "BenchSettings", "bench"]
 
 
 @stage(version=1)
-def bench(
-    settings: BenchConfig, work: Work, model: Artifact | None = None, data: Artifact | None = None
-) -> None:
+def bench(settings: BenchConfig, work: Work, model: Artifact | None = None, data: Artifact | None = None) -> None:
     """Measure a model.
 
     Writes ``latency.json`` (see `yibu.bench.sweep.sweep` and `yibu.bench.figures`), ``requests.jsonl`` (one line a

@@ -87,9 +87,7 @@ class Request:
     def line(self) -> str:
         """JSON; microseconds are enough."""
         table = asdict(self)
-        return json.dumps(
-            {key: round(value, 6) if isinstance(value, float) else value for key, value in table.items()}
-        )
+        return json.dumps({key: round(value, 6) if isinstance(value, float) else value for key, value in table.items()})
 
 
 def poisson_arrivals(rate: float, count: int, seconds: float, seed: int) -> list[float]:

@@ -35,7 +35,7 @@ def drawn(rates: Sequence[dict[str, Any]]) -> str:
     canvas.text(3 * _PANEL - _RIGHT, _BOTTOM + 54, "whiskers: 95 %, order statistics", "t small", "end")
     plot = str(canvas.svg())
     opened, _, rest = plot.partition(">")
-    return f'{opened.replace("<svg", "<svg xmlns=" + chr(34) + "http://www.w3.org/2000/svg" + chr(34), 1)}>{_STYLE}{rest}\n'
+    return f"{opened.replace('<svg', '<svg xmlns=' + chr(34) + 'http://www.w3.org/2000/svg' + chr(34), 1)}>{_STYLE}{rest}\n"
 
 
 def _panel(canvas: Canvas, left: float, rates: Sequence[dict[str, Any]], measure: str, title: str) -> None:

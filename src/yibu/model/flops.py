@@ -246,9 +246,7 @@ def _attention_of(config: Any) -> tuple[Attention, ...]:
     if rates is None:
         # A second product weighs the scores of the indexer's heads.
         index = indexer + 2.0 * int(config.index_n_heads) if indexer else 0.0
-        return tuple(
-            Attention(pair, index, window if "sliding" in kind else None, expand=expand) for kind in kinds
-        )
+        return tuple(Attention(pair, index, window if "sliding" in kind else None, expand=expand) for kind in kinds)
     return tuple(
         Attention(pair, indexer if "sparse" in kind else 0.0, window, int(rates[kind]) if kind in rates else None)
         for kind in kinds
