@@ -106,13 +106,17 @@ def test_a_writer_is_measured_by_field(tmp_path: Path, base: Path) -> None:
         "kind": "generate",
         "prompt": "{dialogue}",
         "target": "{header}\n{note}",
-        "score": {"header": "label", "note": "text"},
+        "score": {"header": "label", "note": "note"},
         "max_new_tokens": 12,
     }
-    path = recipe(tmp_path, base, source, task=task, train={"lr": 1e-2, "epochs": 6, "threads": 1})
+    terms = tmp_path / "terms.json"
+    terms.write_text(json.dumps([{"preferred": label} for label in WORDS]))
+    train = {"lr": 1e-2, "epochs": 6, "threads": 1}
+    path = recipe(tmp_path, base, source, task=task, train=train, evaluate={"terms": {"dictionary": str(terms)}})
     made = pipeline.build(pipeline.load(path), Store(tmp_path / "store"))
     metrics = {(m["metric"], m["field"]): m for m in made.report.read_json("metrics.json")["metrics"]}
     assert {("accuracy", "header"), ("rouge1", "note"), ("stop_rate", None), ("target_loss", None)} <= set(metrics)
+    assert {("concept_f1", "note"), ("omitted", "note"), ("repetition", None)} <= set(metrics)
     assert set(metrics["accuracy", "header"]["values"]) == {"base", "tuned", "majority", "tfidf_svm"}
     assert set(metrics["rouge1", "note"]["values"]) == {"base", "tuned", "copy_input", "nearest_target"}
     loss = metrics["target_loss", None]["values"]
@@ -149,6 +153,11 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         pipeline.load(tmp_path / "absent")
     with pytest.raises(RecipeError, match="letters, digits"):
         pipeline.parse(pipeline.Recipe, {"name": "../x", "data": {"source": "rows.jsonl"}})
+    concepts = {"prompt": "{a}", "target": "{b}", "score": {"b": "concepts"}}
+    table = {"name": "x", "data": {"source": "rows.jsonl"}, "task": concepts}
+    with pytest.raises(RecipeError, match=r"evaluate\.terms"):
+        pipeline.parse(pipeline.Recipe, table)
+    assert pipeline.parse(pipeline.Recipe, {**table, "evaluate": {"terms": {"dictionary": "icd10cm"}}})
 
 
 def test_a_target_longer_than_max_length_is_refused_before_training(tmp_path: Path, base: Path, rows: Path) -> None:

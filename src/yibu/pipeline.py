@@ -56,6 +56,13 @@ class Recipe(Settings):
             raise ValueError(f"evaluate.folds is {wanted} and data.split.folds is {given}; leave one of them out")
         return self
 
+    @model_validator(mode="after")
+    def _concepts_are_those_of_a_dictionary(self) -> Recipe:
+        wanted = [name for name, kind in getattr(self.task, "score", {}).items() if kind == "concepts"]
+        if wanted and self.evaluate.terms is None and self.data.terms is None:
+            raise ValueError(f"task.score asks for concepts in {wanted[0]!r}; name a dictionary in evaluate.terms")
+        return self
+
     @field_validator("name")
     @classmethod
     def _plain_name(cls, name: str) -> str:
@@ -165,7 +172,8 @@ def make_report(
     if _is_recalibrated(settings, task):
         parts["valid_base_answers"] = _answers(recipe, store, base, data, split="valid")
         parts["valid_answers"] = _answers(recipe, store, base, data, model, split="valid")
-    config = ReportConfig(recipe=recipe.name, base=recipe.base, task=task, evaluate=settings)
+    with_terms = settings if settings.terms else settings.model_copy(update={"terms": recipe.data.terms})
+    config = ReportConfig(recipe=recipe.name, base=recipe.base, task=task, evaluate=with_terms)
     if settings.folds is not None:
         parts["folds"] = store.run(pool, config, **make_folds(recipe, store, base))
     champion = _champion(recipe, store, model)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from yibu import tasks
 from yibu.core.recipe import Settings
 from yibu.core.record import Row
-from yibu.tasks import Task
+from yibu.tasks import MeasureKind, Task
 
 PLUGS = tasks.FAMILY.all()
-MEASURES = {"label", "text", "exact", "number"}
+MEASURES = set(get_args(MeasureKind))
 
 
 @pytest.fixture(params=sorted(PLUGS), name="plug")

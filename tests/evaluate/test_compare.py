@@ -49,6 +49,8 @@ class TestMetrics:
         assert [(table["metric"], table["field"]) for table in three.metrics] == [
             ("accuracy", "section"),
             ("macro_f1", "section"),
+            ("micro_f1", "section"),
+            ("mcc", "section"),
             ("rouge1", "note"),
             ("rouge2", "note"),
             ("rougeL", "note"),

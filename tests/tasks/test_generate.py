@@ -112,6 +112,15 @@ def test_wrong_tables_are_refused(table: dict[str, Any], word: str) -> None:
     assert word in caught.value.render()
 
 
+@pytest.mark.parametrize("kind", ["json", "spans", "relations"])
+def test_a_target_scored_as_json_must_be_json(kind: str) -> None:
+    task = build(prompt="{a}", target="{b}", score={"b": kind})
+    assert task.problem(row(a="x", b=[{"type": "drug"}])) is None
+    assert task.problem(row(a="x", b='{"dose": 5}')) is None
+    assert task.problem(row(a="x", b="5 mg")) == "field 'b' is to be scored as JSON and is none"
+    assert task.problem(row(a="x", b='{"dose": 5, "dose": 6}')) is not None
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [

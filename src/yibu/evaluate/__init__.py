@@ -16,6 +16,7 @@ from yibu.core.recipe import PlugSettings, Settings
 from yibu.core.store import Artifact, Work, stage
 from yibu.evaluate.gates import check_names, parse_gate
 from yibu.tasks import Measure
+from yibu.terms import Dictionary, TermsSettings, digest
 
 
 class EvaluateSettings(Settings):
@@ -34,6 +35,9 @@ class EvaluateSettings(Settings):
         "imbalance where every label has 5 valid rows, else temperature",
     )
     num_resamples: int = Field(2000, ge=200, description="of the bootstrap intervals")
+    terms: TermsSettings | None = Field(
+        None, description="dictionary whose concepts are scored, for concepts and note; default: that of data.terms"
+    )
     folds: int | None = Field(
         None, ge=2, le=20, description="also train and measure so many times, each time without a part of the rows"
     )
@@ -92,6 +96,20 @@ class ReportConfig(Settings):
     evaluate: EvaluateSettings
 
 
+def dictionary_of(config: ReportConfig) -> Dictionary | None:
+    """The dictionary whose concepts are scored; None where there is none.
+
+    Raises:
+        RecipeError, DataError: it cannot be read.
+    """
+    return None if config.evaluate.terms is None else Dictionary.load(config.evaluate.terms)
+
+
+def _digests(config: ReportConfig) -> dict[str, str]:
+    """Digests of the dictionaries, which lie outside the store."""
+    return {} if config.evaluate.terms is None else digest(config.evaluate.terms.sources())
+
+
 @stage(version=1, neutral=("base_path", "device", "threads"))
 def answer(config: AnswerConfig, work: Work, *, data: Artifact, model: Artifact | None = None) -> None:
     """Answers of a base (no `model`) or of a tuned model to every row of a split: ``answers.jsonl``."""
@@ -100,7 +118,7 @@ def answer(config: AnswerConfig, work: Work, *, data: Artifact, model: Artifact 
     run(config, work, data, model)
 
 
-@stage(version=3, neutral=("evaluate.device", "evaluate.threads"))
+@stage(version=3, neutral=("evaluate.device", "evaluate.threads"), external=_digests)
 def evaluate(
     config: ReportConfig,
     work: Work,
@@ -141,7 +159,7 @@ def evaluate(
     )
 
 
-@stage(version=1, neutral=("evaluate.device", "evaluate.threads"))
+@stage(version=2, neutral=("evaluate.device", "evaluate.threads"), external=_digests)
 def pool(config: ReportConfig, work: Work, **parts: Artifact) -> None:
     """The answers of all folds, as one set of rows that no model of theirs was trained on: ``folds.json``.
 

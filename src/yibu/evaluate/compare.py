@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from yibu.core.errors import DataError
+from yibu.evaluate.scoring import METRICS, WHOLE, BoolArray, Context, Figure, Kind, average, score, share
 from yibu.metrics import scores, stats
-from yibu.metrics.resample import Additive, FloatArray, Groups, mean
+from yibu.metrics.resample import Groups, mean
 from yibu.tasks import Measure
-
-BoolArray = npt.NDArray[np.bool_]
+from yibu.terms import Dictionary
 
 # What a flag of a row means, as the note of its subset says it.
 _FLAGS = {"target_in_train": "have a target that occurs word for word in train"}
+
+
+# Lowest and highest value of a metric in this unit; 0 and 1 in any other.
+_BOUNDS = {"nats": (-math.inf, math.inf), "MCC": (-1.0, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Answers:
         stopped: per row, whether it ended its answer by itself; None where nothing is generated.
         loss: per row, the summed cross entropy of the true target in nats; None, for all or for a row: not measured.
         num_targets: per row, the tokens that `loss` sums over; without them `loss` is averaged over rows.
+        written: per row, the whole answer as it was generated; None where nothing is.
     """
 
     system: str
@@ -46,6 +50,7 @@ class Answers:
     stopped: Sequence[bool] | None = None
     loss: Sequence[float | None] | None = None
     num_targets: Sequence[int | None] | None = None
+    written: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +70,6 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    metric: str
-    field: str | None
-    unit: str
-    higher_is_better: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    """A metric of one system. `applies` [N] marks the rows that it has a score for."""
-
-    measure: Additive
-    applies: BoolArray
-    outcomes: FloatArray | None = None  # 0/1 per row, where the metric is a share of rows
-
-
-@dataclass(frozen=True, slots=True)
 class _Settings:
     groups: Groups
     seed: int
@@ -89,7 +77,7 @@ class _Settings:
     num_permutations: int
 
 
-_Figures = dict[_Kind, dict[str, _Figure]]
+_Figures = dict[Kind, dict[str, Figure]]
 
 
 def compare(
@@ -98,6 +86,8 @@ def compare(
     measures: Sequence[Measure],
     *,
     language: str,
+    sources: Sequence[str] | None = None,
+    dictionary: Dictionary | None = None,
     groups: Groups = None,
     flags: Sequence[Collection[str]] | None = None,
     tuned: str = "tuned",
@@ -110,8 +100,10 @@ def compare(
     Args:
         truth: per row, what would have been right, by field.
         systems: in the order in which they are to be shown.
-        measures: which field is scored how: ``label`` (accuracy, macro-F1), ``exact``, ``text`` (ROUGE), ``number``.
-        language: ``"en"`` or ``"zh"``, for ROUGE.
+        measures: which field is scored how, see `yibu.evaluate.scoring`.
+        language: ``"en"`` or ``"zh"``, for tokens.
+        sources: per row, what the answer was to be made from; without them nothing is said about support.
+        dictionary: its concepts are looked for in truths and answers.
         groups: per row, who it belongs to; rows of one group are not taken for independent.
         flags: per row, what must stay visible, e.g. ``("target_in_train",)``.
         tuned: the system that is tested against each of the others; where it is missing there are no tests.
@@ -120,11 +112,11 @@ def compare(
 
     Raises:
         DataError: no rows, two systems of one name, not one value per row, a field that the truth lacks, an unknown
-            kind of measure or language.
+            kind of measure or language, a truth that has not the form of its kind.
     """
-    _check(truth, systems, measures, groups, flags)
+    _check(truth, systems, measures, groups, flags, sources)
     settings = _Settings(groups, seed, num_resamples, num_permutations)
-    figures = _figures(truth, systems, measures, language)
+    figures = _figures(truth, systems, measures, Context(language, sources, dictionary))
     metrics = _tables(figures, np.ones(len(truth), dtype=bool), tuned, settings)
     notes = []
     for flag in sorted({flag for row in flags or () for flag in row}):
@@ -134,32 +126,43 @@ def compare(
 
 
 def point_values(
-    truth: Sequence[Mapping[str, str]], systems: Sequence[Answers], measures: Sequence[Measure], language: str
+    truth: Sequence[Mapping[str, str]],
+    systems: Sequence[Answers],
+    measures: Sequence[Measure],
+    language: str,
+    sources: Sequence[str] | None = None,
+    dictionary: Dictionary | None = None,
 ) -> dict[tuple[str, str | None], dict[str, float]]:
     """(metric, field) -> system -> value, without intervals and tests: for parts of the rows, such as folds.
 
     Raises:
         DataError: as `compare`.
     """
-    _check(truth, systems, measures, None, None)
+    _check(truth, systems, measures, None, None, sources)
+    context = Context(language, sources, dictionary)
     return {
         (kind.metric, kind.field): {
             system: figure.measure.take(figure.applies).value
             for system, figure in by_system.items()
             if figure.applies.any()
         }
-        for kind, by_system in _figures(truth, systems, measures, language).items()
+        for kind, by_system in _figures(truth, systems, measures, context).items()
     }
 
 
 def metric_names(measures: Sequence[Measure]) -> list[tuple[str, str | None]]:
-    """(metric, field) of everything that `compare` finds for these measures, whatever the answers are."""
-    names = [(kind.metric, kind.field) for measure in measures for kind in _score(measure, ["1"], ["1"], "en")]
-    return [*names, ("stop_rate", None), ("target_loss", None)]
+    """(metric, field) of everything that `compare` may find for these measures.
+
+    Which of them there are depends on the rows, too: offsets of entities, a dictionary, numbers in the truth.
+    """
+    names: list[tuple[str, str | None]] = [
+        (metric, measure.field) for measure in measures for metric in METRICS[measure.kind]
+    ]
+    return [*names, *((metric, None) for metric in WHOLE)]
 
 
 def _figures(
-    truth: Sequence[Mapping[str, str]], systems: Sequence[Answers], measures: Sequence[Measure], language: str
+    truth: Sequence[Mapping[str, str]], systems: Sequence[Answers], measures: Sequence[Measure], context: Context
 ) -> _Figures:
     """Every metric of every system that has it."""
     figures: _Figures = {}
@@ -168,47 +171,30 @@ def _figures(
         for answers in systems:
             if answers.gives is None or measure.field in answers.gives:
                 said = [row.get(measure.field, "") for row in answers.fields]
-                for kind, figure in _score(measure, right, said, language).items():
+                for kind, figure in score(measure, right, said, context).items():
                     figures.setdefault(kind, {})[answers.system] = figure
-    for answers in systems:
-        if answers.stopped is not None:
-            stop_rate = _Kind("stop_rate", None, "share")
-            figures.setdefault(stop_rate, {})[answers.system] = _share(np.asarray(answers.stopped, dtype=float))
-        if answers.loss is not None:
-            target_loss = _Kind("target_loss", None, "nats", higher_is_better=False)
-            figures.setdefault(target_loss, {})[answers.system] = _loss(answers.loss, answers.num_targets)
+    for metric, (unit, higher) in WHOLE.items():
+        for answers in systems:
+            whole = _of_whole(metric, answers, context)
+            if whole is not None:
+                figures.setdefault(Kind(metric, None, unit, higher), {})[answers.system] = whole
     return figures
 
 
-def _score(measure: Measure, right: list[str], said: list[str], language: str) -> dict[_Kind, _Figure]:
-    field = measure.field
-    every = np.ones(len(right), dtype=bool)
-    if measure.kind == "label":
-        return {
-            _Kind("accuracy", field, "share"): _share(scores.exact_match(right, said)),
-            _Kind("macro_f1", field, "F1"): _Figure(scores.macro_f1(right, said), every),
-        }
-    if measure.kind == "exact":
-        return {_Kind("exact_match", field, "share"): _share(scores.exact_match(right, said))}
-    if measure.kind == "text":
-        by_kind = scores.rouge(right, said, language)
-        return {_Kind(kind, field, "F1"): _Figure(mean(values), every) for kind, values in by_kind.items()}
-    if measure.kind == "number":
-        kept = scores.numbers_kept(right, said)
-        return {_Kind("numbers_kept", field, "share"): _Figure(mean(kept), np.isfinite(kept))}
-    raise DataError("There is no measure of that kind.", got=measure.kind, allowed=["label", "exact", "text", "number"])
+def _of_whole(metric: str, answers: Answers, context: Context) -> Figure | None:
+    if metric == "stop_rate":
+        return None if answers.stopped is None else share(np.asarray(answers.stopped, dtype=float))
+    if metric == "repetition":
+        return None if answers.written is None else average(scores.repetition(answers.written, context.language))
+    return None if answers.loss is None else _loss(answers.loss, answers.num_targets)
 
 
-def _share(outcomes: FloatArray) -> _Figure:
-    return _Figure(mean(outcomes), np.ones(len(outcomes), dtype=bool), outcomes)
-
-
-def _loss(loss: Sequence[float | None], num_targets: Sequence[int | None] | None) -> _Figure:
+def _loss(loss: Sequence[float | None], num_targets: Sequence[int | None] | None) -> Figure:
     """Nats per target token over all rows (long targets weigh more), or per row where tokens are not counted."""
     totals = np.array([math.nan if value is None else value for value in loss], dtype=float)
     tokens = np.ones(len(totals)) if num_targets is None else np.array([count or 0 for count in num_targets], float)
     applies = np.isfinite(totals) & (tokens > 0)
-    return _Figure(mean(totals / np.maximum(tokens, 1), tokens), applies)
+    return Figure(mean(totals / np.maximum(tokens, 1), tokens), applies)
 
 
 def _tables(figures: _Figures, keep: BoolArray, tuned: str, settings: _Settings) -> list[dict[str, Any]]:
@@ -240,15 +226,15 @@ def _tables(figures: _Figures, keep: BoolArray, tuned: str, settings: _Settings)
     return tables
 
 
-def _value(kind: _Kind, figure: _Figure, keep: BoolArray, settings: _Settings) -> dict[str, Any]:
+def _value(kind: Kind, figure: Figure, keep: BoolArray, settings: _Settings) -> dict[str, Any]:
     groups = _taken(settings.groups, keep)
     if figure.outcomes is not None:
         found = stats.wilson(figure.outcomes[keep], groups)
     else:
         found = stats.interval(figure.measure.take(keep), groups, resamples=settings.num_resamples, seed=settings.seed)
     # The jackknife is symmetric and knows no bounds.
-    bounded = kind.unit != "nats"
-    low, high = (max(found.low, 0.0), min(found.high, 1.0)) if bounded else (found.low, found.high)
+    lowest, highest = _BOUNDS.get(kind.unit, (0.0, 1.0))
+    low, high = max(found.low, lowest), min(found.high, highest)
     return {
         "value": _json(found.value),
         "low": _json(low),
@@ -259,7 +245,7 @@ def _value(kind: _Kind, figure: _Figure, keep: BoolArray, settings: _Settings) -
 
 
 def _test(
-    kind: _Kind, by_system: Mapping[str, _Figure], a: str, b: str, keep: BoolArray, settings: _Settings
+    kind: Kind, by_system: Mapping[str, Figure], a: str, b: str, keep: BoolArray, settings: _Settings
 ) -> dict[str, Any]:
     """One paired test on the rows that both systems have a score for; {} where there is none."""
     one, other = by_system[a], by_system[b]
@@ -326,6 +312,7 @@ def _check(
     measures: Sequence[Measure],
     groups: Groups,
     flags: Sequence[Collection[str]] | None,
+    sources: Sequence[str] | None,
 ) -> None:
     if not truth:
         raise DataError("There are no rows to compare systems on.", got="0 rows")
@@ -335,13 +322,14 @@ def _check(
     lacking = {measure.field for measure in measures if any(measure.field not in row for row in truth)}
     if lacking:
         raise DataError("The truth lacks a field that is to be measured.", got=lacking)
-    per_row: dict[str, Sequence[Any] | None] = {"groups": groups, "flags": flags}
+    per_row: dict[str, Sequence[Any] | None] = {"groups": groups, "flags": flags, "sources": sources}
     for answers in systems:
         per_row |= {
             f"fields of {answers.system}": answers.fields,
             f"stopped of {answers.system}": answers.stopped,
             f"loss of {answers.system}": answers.loss,
             f"num_targets of {answers.system}": answers.num_targets,
+            f"written of {answers.system}": answers.written,
         }
     for what, values in per_row.items():
         if values is not None and len(values) != len(truth):

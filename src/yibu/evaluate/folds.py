@@ -18,7 +18,7 @@ import numpy as np
 
 from yibu.core.progress import track
 from yibu.core.store import Artifact, Work
-from yibu.evaluate import ReportConfig
+from yibu.evaluate import ReportConfig, dictionary_of
 from yibu.evaluate.compare import Answers, compare, point_values
 from yibu.evaluate.systems import Systems, prediction_lines, read_systems
 from yibu.metrics import stats
@@ -69,17 +69,20 @@ def _pooled(
     # With several seeds a row stands in the pool several times; it is one row all the same.
     groups = [f"group {row.group}" if row.group is not None else f"row {row.id}" for row in rows] if grouped else None
     systems = [_joined([one.answers[place] for one in made]) for place in range(len(made[0].answers))]
+    dictionary = dictionary_of(config)
     found = compare(
         [truth for one in made for truth in one.truth],
         systems,
         measures,
         language=language,
+        sources=[source for one in made for source in one.sources],
+        dictionary=dictionary,
         groups=groups,
         flags=[row.flags for row in rows],
         seed=settings.seed,
         num_resamples=settings.num_resamples,
     )
-    values = [point_values(one.truth, one.answers, measures, language) for one in made]
+    values = [point_values(one.truth, one.answers, measures, language, one.sources, dictionary) for one in made]
     sizes = [
         {
             "fold": fold,
@@ -143,4 +146,5 @@ def _joined(parts: list[Answers]) -> Answers:
         stopped=together("stopped"),
         loss=together("loss"),
         num_targets=together("num_targets"),
+        written=together("written"),
     )

@@ -15,7 +15,7 @@ from yibu import tasks
 from yibu.core.errors import InputError
 from yibu.core.record import Row, read_rows
 from yibu.core.store import Artifact
-from yibu.evaluate import ReportConfig
+from yibu.evaluate import ReportConfig, dictionary_of
 from yibu.evaluate.compare import Answers, compare
 from yibu.evaluate.matrix import TUNED
 
@@ -71,6 +71,8 @@ def leaderboard(config: ReportConfig, runs: Mapping[str, Run]) -> dict[str, Any]
         [_system(name, [said[name][id] for id in shared]) for name in runs],
         task.measures,
         language=language,
+        sources=[task.prompt_text(row) for row in kept],
+        dictionary=dictionary_of(config),
         groups=None if all(row.group is None for row in kept) else [row.group for row in kept],
         flags=[row.flags for row in kept],
         tuned=first,
@@ -116,4 +118,5 @@ def _system(name: str, lines: Sequence[Mapping[str, Any]]) -> Answers:
         stopped=[line["stopped"] for line in lines] if all("num_tokens" in line for line in lines) else None,
         loss=[line["loss"] for line in lines],
         num_targets=[line["num_targets"] for line in lines],
+        written=[line["answer"] for line in lines] if all("num_tokens" in line for line in lines) else None,
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from yibu.core.store import Artifact, Work
-from yibu.evaluate import ReportConfig
+from yibu.evaluate import ReportConfig, dictionary_of
 from yibu.evaluate.compare import compare
 from yibu.evaluate.gates import ask
 from yibu.evaluate.leaderboard import Run, leaderboard, read_predictions
@@ -42,6 +42,8 @@ def run(
         systems.answers,
         systems.task.measures,
         language=language,
+        sources=systems.sources,
+        dictionary=dictionary_of(config),
         groups=systems.groups,
         flags=[row.flags for row in rows],
         seed=settings.seed,

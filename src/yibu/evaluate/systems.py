@@ -12,10 +12,13 @@ from yibu import tasks
 from yibu.core.progress import track
 from yibu.core.record import Row, read_rows
 from yibu.core.store import Artifact
+from yibu.core.strict_json import read_json
 from yibu.evaluate import ReportConfig, baselines, calibrate
 from yibu.evaluate.compare import Answers
 
 Predictions = list[dict[str, Any]]
+# Kinds of measures for which the input itself could be an answer; it is never JSON of the wanted form.
+_COPIED = ("text", "number", "exact", "concepts", "note")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Systems:
     said: dict[str, Predictions]
     cheap: list[Answers]
     calibration: dict[str, Any] | None
+
+    @property
+    def sources(self) -> list[str]:
+        """Per row, what the answer was to be made from."""
+        return [self.task.prompt_text(row) for row in self.rows]
 
     @property
     def answers(self) -> list[Answers]:
@@ -95,7 +103,17 @@ def prediction_lines(
 
 
 def _equal(fields: dict[str, str], wanted: dict[str, str], names: Sequence[str]) -> bool:
-    return all(fields.get(name, "").strip() == wanted[name].strip() for name in names)
+    return all(_same(fields.get(name, "").strip(), wanted[name].strip()) for name in names)
+
+
+def _same(said: str, wanted: str) -> bool:
+    """Equal texts, or equal JSON where the order of names or white space differs."""
+    if said == wanted or wanted[:1] not in ("{", "["):
+        return said == wanted
+    try:
+        return bool(read_json(said) == read_json(wanted))
+    except ValueError:
+        return False
 
 
 def _trust(
@@ -167,6 +185,7 @@ def _model_answers(name: str, predictions: Predictions) -> Answers:
         stopped=None if "num_tokens" not in predictions[0] else [prediction["stopped"] for prediction in predictions],
         loss=[prediction["loss"] for prediction in predictions],
         num_targets=[prediction["num_targets"] for prediction in predictions],
+        written=None if "num_tokens" not in predictions[0] else [prediction["answer"] for prediction in predictions],
     )
 
 
@@ -175,7 +194,8 @@ def _baselines(task: Any, train: Sequence[Row], test: Sequence[Row], language: s
     inputs, asked = [task.prompt_text(row) for row in train], [task.prompt_text(row) for row in test]
     truths = [task.truth(row) for row in train]
     label_fields = [measure.field for measure in task.measures if measure.kind == "label"]
-    text_fields = [measure.field for measure in task.measures if measure.kind in ("text", "number", "exact")]
+    text_fields = [measure.field for measure in task.measures if measure.kind in _COPIED]
+    learned_fields = [measure.field for measure in task.measures if measure.kind != "label"]
     groups = None if all(row.group is None for row in train) else [row.group for row in train]
 
     def system(name: str, fields: Mapping[str, Sequence[str]]) -> Answers:
@@ -194,9 +214,10 @@ def _baselines(task: Any, train: Sequence[Row], test: Sequence[Row], language: s
         found.append(system("tfidf_svm", svm))
     if text_fields:
         found.append(system("copy_input", {field: baselines.copy_input(asked) for field in text_fields}))
+    if learned_fields:
         nearest = {
             field: baselines.nearest_target(inputs, [truth[field] for truth in truths], asked, language)
-            for field in text_fields
+            for field in learned_fields
         }
         found.append(system("nearest_target", nearest))
     return found

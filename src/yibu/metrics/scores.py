@@ -93,9 +93,9 @@ def matthews(truth: Sequence[str], answers: Sequence[str]) -> Additive:
         DataError: nothing given, or the two are not equally long.
     """
     is_truth_NK, is_answer_NK = _labels(truth, answers)
-    right_N1 = (is_truth_NK & is_answer_NK).any(axis=1, keepdims=True)
-    outside_N1 = np.logical_not(is_answer_NK.any(axis=1, keepdims=True))
-    columns = [right_N1, is_truth_NK, np.zeros((len(truth), 1)), is_answer_NK, outside_N1]
+    right_N: npt.NDArray[np.bool_] = np.greater((is_truth_NK & is_answer_NK).sum(axis=1), 0)
+    outside_N: npt.NDArray[np.bool_] = np.equal(is_answer_NK.sum(axis=1), 0)
+    columns = [right_N[:, None], is_truth_NK, np.zeros((len(truth), 1)), is_answer_NK, outside_N[:, None]]
     return Additive(np.concatenate(columns, axis=1).astype(float), _matthews_of_counts, spread="jackknife")
 
 

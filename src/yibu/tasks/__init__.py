@@ -19,7 +19,9 @@ from yibu.core.record import Row
 
 FAMILY = Family(__name__, requires=("Settings", "Task", "EXAMPLE"))
 
-MeasureKind = Literal["label", "text", "exact", "number"]
+MeasureKind = Literal["label", "text", "exact", "number", "json", "spans", "relations", "concepts", "note"]
+# Kinds whose truth must be JSON.
+JSON_KINDS: frozenset[MeasureKind] = frozenset({"json", "spans", "relations"})
 
 
 class Message(TypedDict):
@@ -35,7 +37,9 @@ class Measure:
 
     Attributes:
         field: key of `Task.parse` and `Task.truth`.
-        kind: ``label`` (accuracy, macro-F1), ``text`` (ROUGE), ``exact`` (equal text), ``number`` (equal value).
+        kind: ``label`` (accuracy, macro-F1), ``text`` (ROUGE), ``exact`` (equal text), ``number`` (equal value),
+            ``json`` (its fields), ``spans`` (entities as JSON), ``relations`` (as JSON), ``concepts`` (those of a
+            dictionary), ``note`` (text whose facts count); all in `yibu.evaluate.scoring`.
     """
 
     field: str

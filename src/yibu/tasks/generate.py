@@ -20,7 +20,8 @@ from pydantic import Field, field_validator, model_validator
 from yibu.core.errors import nearest
 from yibu.core.recipe import Settings as BaseSettings
 from yibu.core.record import Row
-from yibu.tasks import Measure, MeasureKind, Message
+from yibu.core.strict_json import read_json
+from yibu.tasks import JSON_KINDS, Measure, MeasureKind, Message
 from yibu.tasks._template import Template, check_template, text_of
 
 CONVERSATION = "messages"
@@ -34,7 +35,8 @@ class Settings(BaseSettings):
         prompt: template of the user's turn, e.g. ``"Summarise.\\n\\n{dialogue}"``.
         target: template of the answer, e.g. ``"{section_header}\\n{section_text}"``.
         system: system turn put first; a conversation that has one of its own keeps it.
-        score: how to measure each field of the target template (or ``answer`` for conversations); default ``text``.
+        score: how to measure each field of the target template (or ``answer`` for conversations): ``label``, ``exact``,
+            ``number``, ``json``, ``spans``, ``relations``, ``concepts``, ``note``; default ``text``.
         max_new_tokens: longest answer when the model is asked.
     """
 
@@ -139,10 +141,12 @@ class Task:
         is_raw = self._prompt is None and self._target is not None
         if not is_raw and not self.prompt_text(row):
             return "empty prompt"
-        if self._target is None:
-            return None if self.target(row) else "empty target"
-        empty = next((name for name, value in self.truth(row).items() if not value), None)
-        return None if empty is None else f"empty target (field {empty!r})"
+        truth = self.truth(row)
+        empty = next((name for name, value in truth.items() if not value), None)
+        if empty is not None:
+            return "empty target" if self._target is None else f"empty target (field {empty!r})"
+        unread = next((m.field for m in self.measures if m.kind in JSON_KINDS and not _is_json(truth[m.field])), None)
+        return None if unread is None else f"field {unread!r} is to be scored as JSON and is none"
 
 
 def _conversation(row: Row) -> tuple[list[Message], str]:
@@ -153,6 +157,14 @@ def _conversation(row: Row) -> tuple[list[Message], str]:
             before = [Message(role=turn["role"], content=turn["content"]) for turn in turns[:place]]
             return before, turns[place]["content"]
     return [Message(role=turn["role"], content=turn["content"]) for turn in turns], ""
+
+
+def _is_json(text: str) -> bool:
+    try:
+        read_json(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_conversation(value: Any) -> bool:
