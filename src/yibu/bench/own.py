@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from yibu.core.errors import YibuError
+from yibu.core.errors import InputError, YibuError
 from yibu.core.recipe import Settings
 from yibu.engines import openai
 
@@ -54,6 +54,8 @@ class OwnEngine:
         self._wanted, self._ignore_eos = settings, ignore_eos
 
     def __enter__(self) -> OwnEngine:
+        if not Path(self._wanted.base_path).is_dir():
+            raise InputError("The base is no longer where it was.", got=self._wanted.base_path)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, self._wanted), daemon=True)
@@ -73,6 +75,11 @@ class OwnEngine:
             ) from error
         self.settings = openai.Settings(endpoint=f"http://127.0.0.1:{port}/v1", ignore_eos=self._ignore_eos)
         return self
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return bool(self._process.is_alive())
 
     def __exit__(self, *_: object) -> None:
         self._pipe.close()

@@ -36,7 +36,8 @@ def run(config: BenchConfig, work: Work, model: Artifact | None, data: Artifact 
     task = None if config.task is None or data is None else _task(config.task, data)
     prompts, where_from = _prompts(config, task, data)
     longest = settings.max_new_tokens or getattr(task, "max_new_tokens", None) or ANSWER_TOKENS
-    meter = meters.choose(settings.meter) if config.base_path is not None or settings.meter is not None else None
+    # What runs behind an endpoint may be on another machine, so there a meter must be named.
+    meter = meters.choose(settings.meter) if settings.engine is None or settings.meter is not None else None
     phases = None if meter is None else meters.Phases(meter)
 
     @contextmanager
