@@ -1,7 +1,7 @@
 """Bench: how fast a model answers under load, and what an answer costs.
 
-`settings` says what is asked for, `client` asks, `figures` counts, `sweep` goes from rate to rate, `own` runs a model of
-ours in a process that speaks the OpenAI protocol, `plot` draws, `run` is the body of the stage.
+`settings` says what is asked for, `client` asks, `figures` counts, `sweep` goes from rate to rate, `own` runs a model
+of ours in a process that speaks the OpenAI protocol, `plot` draws, `run` is the body of the stage.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ __all__ = ["BenchConfig", "BenchSettings", "bench"]
 
 
 @stage(version=1)
-def bench(
-    settings: BenchConfig, work: Work, model: Artifact | None = None, data: Artifact | None = None
-) -> None:
+def bench(settings: BenchConfig, work: Work, model: Artifact | None = None, data: Artifact | None = None) -> None:
     """Measure a model.
 
     Writes ``latency.json`` (see `yibu.bench.sweep.sweep` and `yibu.bench.figures`), ``requests.jsonl`` (one line a

@@ -58,7 +58,7 @@ class OwnEngine:
             raise InputError("The base is no longer where it was.", got=self._wanted.base_path)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, self._wanted), daemon=True)
+        self._process = context.Process(target=_process, args=(theirs, self._wanted), daemon=True)
         self._process.start()
         theirs.close()
         self._pipe = ours
@@ -104,9 +104,13 @@ class _Asked:
     failed: bool = False
 
 
+def _process(pipe: Connection, settings: OwnSettings) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides what it means
+    serve(pipe, settings)
+
+
 def serve(pipe: Connection, settings: OwnSettings) -> None:
-    """Body of the process: load, say the port, answer until the parent ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Body of the process: load, say the port and what is there, answer until the other end of the pipe is closed."""
     import torch
 
     from yibu.model.assemble import for_answers, use_generating_attention

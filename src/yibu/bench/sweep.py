@@ -133,7 +133,7 @@ def _follow(pipes: list[Any], deadline: float, bar: Track) -> list[dict[str, Any
         for pipe in wait(open_pipes, timeout=1.0):
             word, value = _receive(pipe)
             if word == "done":
-                done[pipe] = value  # type: ignore[index]
+                done[pipe] = value
                 bar.advance(sum(done.values()) - shown)
                 shown = sum(done.values())
                 continue

@@ -123,9 +123,7 @@ class Phases:
 
     def _between(self, begun: tuple[float, float], ended: tuple[float, float], before: Energy) -> Energy:
         seconds = before.seconds + ended[1] - begun[1]
-        return Energy(
-            before.joules + ended[0] - begun[0], seconds, not self.meter.modelled and seconds < SHORTEST
-        )
+        return Energy(before.joules + ended[0] - begun[0], seconds, not self.meter.modelled and seconds < SHORTEST)
 
 
 def choose(settings: Settings | None) -> MeterLike | None:
