@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from yibu import tasks
 from yibu.augment import AugmentSettings, augment
+from yibu.bench import BenchConfig, BenchSettings, bench
 from yibu.core import log
 from yibu.core.errors import InputError, RecipeError
 from yibu.core.recipe import PlugSettings, Settings, apply_overrides, dump_yaml, load_yaml, parse
@@ -48,6 +50,7 @@ class Recipe(Settings):
     )
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    bench: BenchSettings = BenchSettings()
 
     @model_validator(mode="after")
     def _one_number_of_folds(self) -> Recipe:
@@ -268,6 +271,28 @@ def _champion(recipe: Recipe, store: Store, model: Artifact) -> Artifact | None:
 def _is_recalibrated(settings: EvaluateSettings, task: Settings) -> bool:
     """Whether probabilities are fitted; on validation rows, never on test."""
     return settings.recalibrate != "none" and settings.split == "test" and tasks.build(task).closed_set
+
+
+def measure(
+    settings: BenchSettings, store: Store, model: Artifact | None = None, data: Artifact | None = None
+) -> Artifact:
+    """Latency and cost of a trained model, or of the endpoint that the settings name. Each call measures again.
+
+    Args:
+        data: whose prompts are sent; those of the model's own rows, for a fair picture.
+    """
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    config = BenchConfig(moment=moment, bench=settings, task=None if data is None else task_of(data))
+    if model is not None and settings.engine is None:
+        from yibu.train.replay import base_of
+
+        base, trained = base_of(model, store), parse(Config, model.manifest.config).train
+        own = {"base_path": base.path, "base_digest": base.digest}
+        config = config.model_copy(
+            update={**own, "device": trained.device, "dtype": trained.dtype, "threads": trained.threads}
+        )
+    given = {"model": model, "data": data}
+    return store.run(bench, config, **{name: artifact for name, artifact in given.items() if artifact is not None})
 
 
 def locate_base(recipe: Recipe, store: Store) -> BaseSettings:

@@ -1,7 +1,7 @@
 """Bench: how fast a model answers under load, and what an answer costs.
 
-`settings` says what is asked for, `client` asks, `figures` counts, `sweep` goes from rate to rate, `own` runs a model of
-ours in a process that speaks the OpenAI protocol, `plot` draws, `run` is the body of the stage.
+`settings` says what is asked for, `client` asks, `figures` counts, `sweep` goes from rate to rate, `own` runs a model
+of ours in a process that speaks the OpenAI protocol, `plot` draws, `run` is the body of the stage.
 """
 
 from __future__ import annotations

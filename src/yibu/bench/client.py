@@ -87,7 +87,9 @@ class Request:
     def line(self) -> str:
         """JSON; microseconds are enough."""
         table = asdict(self)
-        return json.dumps({key: round(value, 6) if isinstance(value, float) else value for key, value in table.items()})
+        for key in ("intended", "sent", "first", "last", "longest_gap"):
+            table[key] = None if table[key] is None else round(table[key], 6)
+        return json.dumps(table)
 
 
 def poisson_arrivals(rate: float, count: int, seconds: float, seed: int) -> list[float]:

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from yibu.core.errors import YibuError
+from yibu.core.errors import InputError, YibuError
 from yibu.core.recipe import Settings
 from yibu.engines import openai
 
@@ -54,9 +54,11 @@ class OwnEngine:
         self._wanted, self._ignore_eos = settings, ignore_eos
 
     def __enter__(self) -> OwnEngine:
+        if not Path(self._wanted.base_path).is_dir():
+            raise InputError("The base is no longer where it was.", got=self._wanted.base_path)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, self._wanted), daemon=True)
+        self._process = context.Process(target=_process, args=(theirs, self._wanted), daemon=True)
         self._process.start()
         theirs.close()
         self._pipe = ours
@@ -73,6 +75,11 @@ class OwnEngine:
             ) from error
         self.settings = openai.Settings(endpoint=f"http://127.0.0.1:{port}/v1", ignore_eos=self._ignore_eos)
         return self
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return bool(self._process.is_alive())
 
     def __exit__(self, *_: object) -> None:
         self._pipe.close()
@@ -97,9 +104,13 @@ class _Asked:
     failed: bool = False
 
 
+def _process(pipe: Connection, settings: OwnSettings) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides what it means
+    serve(pipe, settings)
+
+
 def serve(pipe: Connection, settings: OwnSettings) -> None:
-    """Body of the process: load, say the port, answer until the parent ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Body of the process: load, say the port and what is there, answer until the other end of the pipe is closed."""
     import torch
 
     from yibu.model.assemble import for_answers, use_generating_attention

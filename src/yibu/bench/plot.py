@@ -15,7 +15,8 @@ svg { background: var(--paper); font: 12.5px system-ui, sans-serif; --paper: #ff
   --p50: #5cc9b8; --p90: #6db3f7; --p99: #f0a45c; } }
 .t { fill: var(--ink); } .small { fill: var(--muted); font-size: 11.5px; } .strong { font-weight: 600; }
 .grid { stroke: var(--line); } .axis { stroke: var(--muted); } .full { stroke: var(--muted); stroke-dasharray: 4 4; }
-path { fill: none; stroke-width: 2; } .p50 { stroke: var(--p50); } .p90 { stroke: var(--p90); } .p99 { stroke: var(--p99); }
+path { fill: none; stroke-width: 2; }
+.p50 { stroke: var(--p50); } .p90 { stroke: var(--p90); } .p99 { stroke: var(--p99); }
 circle { fill: var(--paper); stroke-width: 2; } .whisker { stroke-width: 1.2; opacity: 0.7; }
 </style>"""
 _TITLES = {"ttft": "time to first token", "per_token": "time per token", "e2e": "end to end"}
@@ -33,9 +34,10 @@ def drawn(rates: Sequence[dict[str, Any]]) -> str:
         canvas.line(x, _BOTTOM + 50, x + 18, _BOTTOM + 50, level)
         canvas.text(x + 24, _BOTTOM + 54, level, "t small")
     canvas.text(3 * _PANEL - _RIGHT, _BOTTOM + 54, "whiskers: 95 %, order statistics", "t small", "end")
-    plot = str(canvas.svg())
-    opened, _, rest = plot.partition(">")
-    return f"{opened.replace('<svg', '<svg xmlns=' + chr(34) + 'http://www.w3.org/2000/svg' + chr(34), 1)}>{_STYLE}{rest}\n"
+    opened, _, rest = str(canvas.svg()).partition(">")
+    # A file of its own needs the name space that a page gives to what stands in it.
+    named = opened.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    return f"{named}>{_STYLE}{rest}\n"
 
 
 def _panel(canvas: Canvas, left: float, rates: Sequence[dict[str, Any]], measure: str, title: str) -> None:

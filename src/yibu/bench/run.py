@@ -13,8 +13,8 @@ from yibu.bench.plot import drawn
 from yibu.bench.settings import BenchConfig
 from yibu.bench.sweep import sweep
 from yibu.core.errors import InputError
-from yibu.core.record import read_rows
 from yibu.core.recipe import Settings
+from yibu.core.record import read_rows
 from yibu.core.store import Artifact, Work
 from yibu.engines import Prompt
 
@@ -22,7 +22,7 @@ ANSWER_TOKENS = 64
 """Of an answer, where neither settings nor task say."""
 
 _MOST_PROMPTS = 1000
-_WORDS = "the a patient report of in with and no pain days since left right blood level was is normal test".split()
+_WORDS = ("the", "a", "patient", "report", "of", "in", "with", "no", "pain", "days", "left", "right", "blood", "normal")
 
 
 def run(config: BenchConfig, work: Work, model: Artifact | None, data: Artifact | None) -> None:
@@ -36,7 +36,8 @@ def run(config: BenchConfig, work: Work, model: Artifact | None, data: Artifact 
     task = None if config.task is None or data is None else _task(config.task, data)
     prompts, where_from = _prompts(config, task, data)
     longest = settings.max_new_tokens or getattr(task, "max_new_tokens", None) or ANSWER_TOKENS
-    meter = meters.choose(settings.meter) if config.base_path is not None or settings.meter is not None else None
+    # What runs behind an endpoint may be on another machine, so there a meter must be named.
+    meter = meters.choose(settings.meter) if settings.engine is None or settings.meter is not None else None
     phases = None if meter is None else meters.Phases(meter)
 
     @contextmanager

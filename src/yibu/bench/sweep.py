@@ -77,7 +77,7 @@ def sweep(
             found = figures_of(read_lines(file), rate, settings.stall_seconds)
             rates.append({**found, "client_cpu_share": outcome["cpu_share"], "ended": outcome["ended"]})
             _warn(rates[-1], settings)
-            ended = outcome["ended"] or ("no_answers" if found["n"] and not found["answered"] else None)
+            ended = outcome["ended"] or (None if found["answered_with_warmup"] else "no_answers")
             if ended:
                 break
     except KeyboardInterrupt:
@@ -133,7 +133,7 @@ def _follow(pipes: list[Any], deadline: float, bar: Track) -> list[dict[str, Any
         for pipe in wait(open_pipes, timeout=1.0):
             word, value = _receive(pipe)
             if word == "done":
-                done[pipe] = value  # type: ignore[index]
+                done[pipe] = value
                 bar.advance(sum(done.values()) - shown)
                 shown = sum(done.values())
                 continue
@@ -165,6 +165,7 @@ def _joined(outcomes: Sequence[dict[str, Any]], clients: int) -> dict[str, Any]:
 def _doubling(settings: BenchSettings, rates: list[dict[str, Any]], rate: float) -> Iterator[float]:
     """Half of what one request at a time would give, then twice as much again and again until a rate is saturated."""
     for _ in range(settings.max_rates):
+        rate = float(f"{rate:.3g}")
         yield rate
         if rates and rates[-1]["saturated"]:
             return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from yibu.cli.session import Session, command, session
+from yibu.cli.session import INTERRUPTED, Session, command, session
 
 if TYPE_CHECKING:
     from yibu.core.errors import BaseModelError
@@ -368,6 +368,39 @@ def compare(
         found = leaderboard(ReportConfig.model_validate(first.manifest.config), runs)
         language = language_of(first, lang)
         here.tell("comparison", comparison_view(found, language), **found)
+
+
+@app.command(rich_help_panel=ASK)
+def bench(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RECIPE|MODEL] [bench.KEY=VALUE]", help="a model of the store; settings that differ"),
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help="ask this address instead")] = None,
+    engine: Annotated[Literal["openai", "triton"], typer.Option("--engine", help="what it speaks")] = "openai",
+    model: Annotated[str | None, typer.Option("--model", help="name of the model, as the endpoint knows it")] = None,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Latency under load, up to saturation, and what an answer costs; of a tuned model or of any endpoint.
+
+    Exit code 1 if the endpoint died; what was measured is kept.
+    """
+    with session(json_lines, verbose) as here:
+        from yibu.cli import load
+        from yibu.core.store import Store
+
+        shelf = Store(store)
+        name, settings = load.settings_of(words or ())
+        made = load.measured(shelf, name, load.with_endpoint(settings, engine, endpoint, model))
+        latency = made.read_json("latency.json")
+        cost = made.read_json("efficiency.json") if "efficiency.json" in made.manifest.files else None
+        here.tell("bench", load.load_view(latency, cost, made.path), id=made.id, latency=latency, efficiency=cost)
+        if latency["ended"] == "interrupted":
+            raise typer.Exit(INTERRUPTED)
+        if latency["ended"] in load.FAILED:
+            raise typer.Exit(1)
 
 
 # --- verbs that look --------------------------------------------------------------------------------------------------

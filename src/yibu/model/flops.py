@@ -87,8 +87,8 @@ class Cost:
         """Read off a model, with or without an adapter attached; it may lie on the meta device.
 
         Args:
-            plan: rows of ``plan.json`` of an adapter that is not attached, none for a base that is not trained; default:
-                what is trained is what requires a gradient.
+            plan: rows of ``plan.json`` of an adapter that is not attached, none for a base that is not trained;
+                default: what is trained is what requires a gradient.
         """
         return _Counting(model, plan).cost()
 
@@ -109,7 +109,7 @@ class Cost:
         return rows * (length * self.per_token + pairs + index)
 
     def answer(self, prompt: int, new: int) -> float:
-        """A prompt, then token by token with a cache; logits where a token is chosen. The last one is not read again."""
+        """A prompt, then token by token with a cache; logits where a token is chosen; the last is not read."""
         pairs, index = self._attention(prompt)
         total = (prompt + new - 1) * (self.per_token - self.head) + new * self.head + pairs + index
         for seen in range(prompt + 1, prompt + new):
@@ -196,15 +196,17 @@ class _Counting:
         base_name = adapted_name(name + ".")
         role = self._facts.role_of(base_name.rstrip(".")) or self._facts.role_of(base_name.rpartition(".")[0])
         kind = "other" if role is None else role.kind
-        share = self._chosen / self._experts if kind == "experts" else 1.0
+        share = self._share_of_experts if kind == "experts" else 1.0
         where = "indexer" if kind == "indexer" else "trained" if trained and not self._is_planned else "frozen"
         self._products[where] += 2.0 * count * share
         return share
 
     @property
-    def _experts(self) -> int:
+    def _share_of_experts(self) -> float:
+        """Of all experts those that one token sees."""
         names = ("n_routed_experts", "num_local_experts", "num_experts")
-        return next(int(value) for name in names if (value := getattr(self._config, name, None)))
+        experts = next(int(value) for name in names if (value := getattr(self._config, name, None)))
+        return self._chosen / experts
 
     def _count(self, number: int, share: float, trained: bool) -> None:
         self._parameters += number
@@ -214,12 +216,12 @@ class _Counting:
     def _streams(self) -> float:
         """Mixing of V4's residual streams, twice a layer: ``[n, n]`` by ``[n, H]`` for each token."""
         streams = int(getattr(self._config, "hc_mult", 0) or 0)
-        return 2.0 * 2 * self._config.num_hidden_layers * streams * streams * self._config.hidden_size
+        return 4.0 * int(self._config.num_hidden_layers) * streams**2 * int(self._config.hidden_size)
 
     def _add_plan(self) -> None:
         for row in self._plan:
             whole, count = row["kind"] == "whole", int(row["parameters"])
-            share = self._chosen / self._experts if row["kind"] == "experts" else 1.0
+            share = self._share_of_experts if row["kind"] == "experts" else 1.0
             self._trained += count
             self._products["trained"] += 2.0 * count * share
             if whole:  # weights of the base itself, counted above as frozen
