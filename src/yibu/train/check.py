@@ -34,7 +34,9 @@ from yibu.train.estimate import (
     matmul_rate,
     training_flops,
 )
+from yibu.train.rank import require_gpus
 from yibu.train.run import check_stops, render
+from yibu.train.shard import refuse_unshardable
 
 log = get("check")
 NUM_PREVIEWS = 5
@@ -158,6 +160,10 @@ def check(config: Config, data: Artifact) -> Outlook:
     fitted = _attempt(refusals, lambda: fit_lengths(train, wanted, context, settings.too_long))
     _attempt(refusals, lambda: check_stops(train, renderer))
     _attempt(refusals, lambda: check_labels(settings, task))
+    if settings.engine == "local":
+        _attempt(refusals, lambda: require_gpus(settings.device, settings.processes))
+    if settings.shard == "full":
+        _attempt(refusals, lambda: refuse_unshardable(config.adapter, dtype))
     plug = adapters.FAMILY.load(config.adapter.kind)  # type: ignore[attr-defined]
     plan = _attempt(refusals, lambda: plug.plan(model, facts, config.adapter))
 
