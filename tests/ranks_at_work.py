@@ -1,8 +1,7 @@
-"""What two processes do in a test.
+"""What two processes do in a test: ``python ranks_at_work.py FOLDER RANK SIZE KIND...`` writes JSON into the folder.
 
-``python ranks_at_work.py FOLDER RANK SIZE KIND...`` writes ``FOLDER/KIND-RANK.json``. Each kind is an architecture and
-an adapter. The gradient of a step is taken by this process alone, then with the others, then with the base sharded over
-all; so is the norm by which it is clipped.
+Each kind is an architecture and an adapter. The gradient of a step is taken by this process alone, then together with
+the others, then with the base sharded over all; so is the norm by which it is clipped.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ FINGERPRINT = "fingerprint.json"
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "tokenizers")
 # How to make them equal again, by the beginning of the key.
 _REMEDIES = {
-    "processes": "sums over processes have an order of their own; what has to be replayed is trained by one process",
+    "processes": "train with train.processes: 1 what is to be replayed (several sum in an order of their own)",
     "threads": "set OMP_NUM_THREADS, or train.threads in the recipe before training",
     "data": "hand over the data artifact that the run was trained on",
     "rows": "hand over the data artifact that the run was trained on",

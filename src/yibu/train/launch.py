@@ -203,10 +203,12 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet_torch() -> Iterator[None]:
     """The launcher logs every end of a process as a fault of its own."""
-    logger = logging.getLogger("torch.distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]
+    loud = [found for found in map(logging.getLogger, names) if not found.disabled]
+    for found in loud:
+        found.disabled = True
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for found in loud:
+            found.disabled = False

@@ -95,6 +95,8 @@ def run(config: Config, work: Work, data: Artifact) -> None:
 def train_on(config: Config, work: Work, data: Artifact, team: Team) -> None:
     """What each process does; where there are several, all but the first write into a folder that is thrown away."""
     settings = config.train
+    if settings.shard == "full" and team.size == 1:
+        log.warning("train.shard: full cuts nothing, for there is one process (train.processes, or torchrun)")
     ready = make_ready(config, data, team=team)
     base, setting, trainable = ready.base, ready.setting, ready.trainable
     assert base.plan is not None

@@ -34,7 +34,7 @@ from yibu.core.errors import InputError, TrainingError
 _BUCKET = 2**25  # numbers that are summed at once: bounds the copy beside the gradients to 128 MiB
 _ROLL_CALL_SECONDS = 5  # for those who are left to say so, after an exchange failed
 # What gloo, NCCL and the store say where another process is gone or silent; they have no class of their own for it.
-_WORDS = ("gloo", "nccl", "monitoredbarrier", "connection closed", "connection reset", "broken pipe", "store->")
+_WORDS = ("gloo", "nccl", "monitoredbarrier", "connection closed", "connection reset", "broken pipe")
 
 
 class Lost(TrainingError):
@@ -223,6 +223,8 @@ class Team:
         try:
             yield
         except RuntimeError as error:
+            if not is_lost(error):  # memory, say
+                raise
             raise self.lost(error, where, time.monotonic() - began) from error
 
     def _roll_call(self) -> list[int]:
@@ -247,6 +249,8 @@ ALONE = Team()
 
 def is_lost(error: BaseException) -> bool:
     """Whether an error says that another process does not answer."""
+    if isinstance(error, dist.DistError):  # of the store, or of NCCL
+        return True
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
 
 
