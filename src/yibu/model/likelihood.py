@@ -109,14 +109,15 @@ def likelihoods(
 
 
 def tree_fits(model: Any, asked: Sequence[Asked], most: int = 8) -> bool:
-    """Whether trees and single passes agree on the longest texts: asked before an architecture is trusted with trees."""
+    """Whether trees and single passes agree on the longest texts: asked before a model is trusted with trees."""
     by_length = sorted((one for one in asked if one.continuation), key=lambda one: -len(one.read))
     if not by_length:
         return True
     longest = by_length[0]
-    # Texts that share a beginning, those closest to the longest one: without a fork a tree is a line and shows nothing.
-    sample = sorted(by_length[1:], key=lambda one: -_shared(one.read, longest.read))[: most - 1] + [longest]
-    sample.append(Asked(longest.context[: max(1, len(longest.context) // 2)], longest.continuation))
+    # Texts that begin like the longest one, and one that leaves it: without a fork a tree is a line and shows nothing.
+    others = sorted(by_length[1:], key=lambda one: -_shared(one.read, longest.read))
+    fork = Asked(longest.context[: max(1, len(longest.context) // 2)], longest.continuation)
+    sample = [longest, fork, *others[: most - 2]]
     try:
         together = torch.tensor([one.log_prob for one in likelihoods(model, sample, title="trying trees")])
     except (ValueError, RuntimeError, TypeError) as error:
