@@ -38,7 +38,6 @@ KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "dora": ("qwen2", {"kind": "lora", "r": 4, "dora": True}, {}),
     "mixture": ("deepseek_v3", {"kind": "lora", "r": 4, "experts": True}, {}),
     "bottleneck": ("llama", {"kind": "bottleneck"}, {}),
-    "compressed": ("deepseek_v4", {"kind": "lora", "r": 4}, {}),
     "experts": ("deepseek_v3", {"kind": "experts", "experts": {1: [0, 2]}}, {}),
     "full": ("llama", {"kind": "full"}, {}),
     "full_bf16": ("llama", {"kind": "full"}, {"dtype": "bf16"}),

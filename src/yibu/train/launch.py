@@ -16,6 +16,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -105,9 +106,10 @@ def _start(job: Job, settings: TrainSettings) -> None:
         max_nodes=1,
         nproc_per_node=settings.processes,
         run_id="yibu",
-        rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",
-        local_addr="127.0.0.1",
+        # On one machine there is nobody to meet but a store.
+        rdzv_backend="static",
+        rdzv_endpoint=f"127.0.0.1:{_free_port()}",
+        rdzv_configs={"rank": 0},
         max_restarts=0,
         shutdown_timeout=_GRACE_SECONDS,
     )
@@ -181,6 +183,12 @@ def _for_ranks(processes: int) -> dict[str, str]:
         "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL") or "FATAL",
         "PYTHONPATH": os.pathsep.join(paths),
     }
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def _cores() -> int:
