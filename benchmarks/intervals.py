@@ -10,14 +10,21 @@ metric better or worse. An evaluation is clean where no metric at all is called 
 from __future__ import annotations
 
 import argparse
+import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from claims import record
+from yibu.evaluate.compare import Answers, compare
+from yibu.evaluate.report import claims as report_claims
 from yibu.metrics import scores
 from yibu.metrics.resample import mean
 from yibu.metrics.stats import Interval, PairedTest, interval, mcnemar, permutation, wilson
+from yibu.tasks import Measure
 
 Generator = np.random.Generator
 Draw = Callable[[Generator, int], Interval | PairedTest]
@@ -162,6 +169,12 @@ METHODS: dict[str, Callable[[], list[Scenario]]] = {
 }
 
 
+def wilson_limits(right: int, n: int) -> tuple[float, float]:
+    """Of a share, between 0 and 1."""
+    found = wilson(np.arange(n) < right)
+    return found.low, found.high
+
+
 def coverage(method: str, runs: int) -> list[float]:
     """Percent of the evaluations whose interval holds the true value, scenario by scenario."""
     found = []
@@ -173,14 +186,136 @@ def coverage(method: str, runs: int) -> list[float]:
     return found
 
 
+# --- the same model twice ---------------------------------------------------------------------------------------------
+
+LABELS = ("ALLERGY", "PLAN", "HISTORY", "MEDICATION", "LABS")
+WORDS = [f"word{number}" for number in range(300)]
+DRUGS = [f"drug{number}" for number in range(30)]
+MEASURES = (Measure("section", "label"), Measure("note", "note"), Measure("drugs", "spans"), Measure("facts", "json"))
+
+
+def twin_runs(rng: Generator, rows: int, in_groups: bool) -> tuple[list[dict[str, str]], list[Answers], list[str], Any]:
+    """Truths, the answers of two runs of one model, the sources, and the groups.
+
+    Every row (and group, where there are groups) has its own difficulty. A run gets each part of an answer right by a
+    draw of its own with the chances of that row: the two differ as two seeds of one sampling model do.
+    """
+    codes = np.arange(rows) // SIZE if in_groups else np.arange(rows)
+    ease = np.clip(rng.beta(3, 1.5, codes.max() + 1)[codes] + rng.normal(0, 0.1, rows), 0.02, 0.98)
+    truth: list[dict[str, str]] = []
+    sources: list[str] = []
+    said: tuple[list[dict[str, str]], list[dict[str, str]]] = ([], [])
+    for row in range(rows):
+        case = _Case(
+            words=rng.choice(WORDS, 14).tolist(),
+            section=str(rng.choice(LABELS)),
+            dose=int(rng.integers(1, 90)),
+            side=str(rng.choice(["left", "right"])),
+            drugs=rng.choice(DRUGS, 3).tolist(),
+        )
+        truth.append(_answer(case, rng, 1.0))
+        sources.append(truth[-1]["note"])
+        for run in said:
+            run.append(_answer(case, rng, float(ease[row])))
+    systems = [
+        Answers(
+            name,
+            run,
+            stopped=(rng.random(rows) < 0.9).tolist(),
+            loss=(20 * (1 - ease) + rng.gamma(2, 1, rows)).tolist(),
+            num_targets=[20] * rows,
+            written=[one["note"] for one in run],
+        )
+        for name, run in zip(("tuned", "base"), said, strict=True)
+    ]
+    return truth, systems, sources, [f"group {code}" for code in codes] if in_groups else None
+
+
+@dataclass(frozen=True)
+class _Case:
+    words: list[str]
+    section: str
+    dose: int
+    side: str
+    drugs: list[str]
+
+
+def _answer(case: _Case, rng: Generator, chance: float) -> dict[str, str]:
+    """The truth with each of its parts kept by this chance."""
+
+    def keep() -> bool:
+        return bool(rng.random() < chance)
+
+    told = " ".join(word if keep() else str(rng.choice(WORDS)) for word in case.words)
+    dose = case.dose if keep() else int(rng.integers(1, 90))
+    side, symptom = case.side if keep() else "right", "no fever" if keep() else "fever"
+    found = [
+        {"type": "drug", "start": 10 * at, "end": 10 * at + (5 if keep() else 6), "text": drug if keep() else "?"}
+        for at, drug in enumerate(case.drugs)
+    ]
+    facts = {"dose": case.dose, "unit": "mg", "side": case.side}
+    return {
+        "section": case.section if keep() else str(rng.choice(LABELS)),
+        "note": f"{told}. Takes {dose} mg. Pain in the {side} knee. There is {symptom}.",
+        "drugs": json.dumps(found) if keep() else json.dumps(found)[:-1],
+        "facts": json.dumps({name: value if keep() else "?" for name, value in facts.items()}),
+    }
+
+
+def clean_evaluations(evaluations: int, rows: int) -> tuple[int, Counter[str], int]:
+    """How many evaluations call no metric better or worse, which were called so, and how many metrics there are."""
+    clean, called, num_metrics = 0, Counter[str](), 0
+    rng = np.random.default_rng(0)
+    for number in range(evaluations):
+        truth, systems, sources, groups = twin_runs(rng, rows, in_groups=number % 2 == 1)
+        found = compare(
+            truth,
+            systems,
+            MEASURES,
+            language="en",
+            sources=sources,
+            groups=groups,
+            seed=number,
+            num_resamples=1_000,
+            num_permutations=1_999,
+        )
+        num_metrics = len(found.metrics)
+        wrong = [
+            f"{table['metric']}"
+            for table in found.metrics
+            if report_claims.compare(table, "tuned", "base").outcome in ("better", "worse")
+        ]
+        called.update(wrong)
+        clean += not wrong
+        if number % 50 == 49:
+            print(f"A/A: {clean} of {number + 1} clean; called: {dict(called)}", flush=True)
+    return clean, called, num_metrics
+
+
 def main() -> None:
     """Measure and record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=4_000, help="evaluations of each scenario")
-    parser.add_argument("--only", choices=METHODS, help="one method")
+    parser.add_argument("--only", choices=[*METHODS, "aa"], help="one method, or the same model twice")
+    parser.add_argument("--evaluations", type=int, default=400, help="of the same model twice")
     parser.add_argument("--dry", action="store_true", help="record nothing")
     given = parser.parse_args()
-    for method in [given.only] if given.only else METHODS:
+    if given.only in (None, "aa"):
+        clean, _, num_metrics = clean_evaluations(given.evaluations, ROWS)
+        low, high = (100 * limit for limit in wilson_limits(clean, given.evaluations))
+        print(f"A/A: {clean} of {given.evaluations} evaluations with {num_metrics} metrics are clean")
+        if not given.dry:
+            record(
+                "proof.aa_clean_resamples",
+                100 * clean / given.evaluations,
+                low=low,
+                high=high,
+                unit=f"of 100 evaluations of one model against itself in which none of {num_metrics} metrics is called "
+                f"different, {ROWS} rows each, half of them in groups",
+                n=given.evaluations,
+                goal=">= 95",
+            )
+    for method in [given.only] if given.only in METHODS else METHODS if given.only is None else ():
         found = coverage(method, given.runs)
         if not given.dry:
             unit = f"% of 95 % intervals at n = {ROWS} that hold the truth, {{}} of {len(found)} populations"

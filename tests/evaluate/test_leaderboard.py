@@ -78,7 +78,7 @@ def test_the_first_is_tested_against_each_other(tmp_path: Path) -> None:
     assert [accuracy["values"][name]["value"] for name in found["systems"]] == pytest.approx([55 / 60, 52 / 60, 1 / 3])
     tests = {test["b"]: test for test in accuracy["tests"]}
     assert set(tests) == {"middle", "worst"}
-    assert tests["worst"]["p_holm"] < 0.001 < 0.05 < tests["middle"]["p_holm"]
+    assert tests["worst"]["p_adjusted"] < 0.001 < 0.05 < tests["middle"]["p_adjusted"]
     assert (found["n"], found["left_out"]) == (60, 0)
 
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115

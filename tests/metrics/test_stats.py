@@ -24,6 +24,7 @@ from yibu.metrics.stats import (
     mcnemar,
     nadeau_bengio,
     permutation,
+    westfall_young,
     wilson,
 )
 
@@ -369,6 +370,56 @@ class TestHolm:
         assert all(p <= new <= 1 for p, new in zip(p_values, adjusted, strict=True))
         order = sorted(range(len(p_values)), key=lambda place: p_values[place])
         assert sorted(adjusted) == [adjusted[place] for place in order]
+
+
+class TestWestfallYoung:
+    def test_of_one_measure_it_is_the_permutation_test(self) -> None:
+        rng = np.random.default_rng(0)
+        a, b = mean(rng.normal(0.25, 1, 80)), mean(rng.normal(0, 1, 80))
+        assert westfall_young([(a, b)]) == pytest.approx([permutation(a, b).p], abs=0.01)
+
+    def test_the_same_measure_thrice_costs_nothing(self) -> None:
+        rng = np.random.default_rng(1)
+        a, b = mean(rng.normal(0.3, 1, 60)), mean(rng.normal(0, 1, 60))
+        assert westfall_young([(a, b)] * 3) == westfall_young([(a, b)]) * 3
+
+    def test_independent_measures_cost_what_sidak_says(self) -> None:
+        rng = np.random.default_rng(2)
+        pairs = [(mean(rng.normal(0.35 * (place == 0), 1, 200)), mean(rng.normal(size=200))) for place in range(4)]
+        alone, found = [westfall_young([pair])[0] for pair in pairs], westfall_young(pairs)
+        assert found[0] == pytest.approx(1 - (1 - alone[0]) ** 4, abs=0.01)
+        assert all(adjusted >= p - 1e-9 for adjusted, p in zip(found, alone, strict=True))
+        order = sorted(range(4), key=lambda place: alone[place])
+        assert [found[place] for place in order] == sorted(found)
+
+    def test_equals_the_definition_worked_over_all_swaps(self) -> None:
+        a, b = (
+            np.array([[0.9, 0.2], [0.8, 0.6], [0.6, 0.7], [0.7, 0.1]]),
+            np.array([[0.1, 0.3], [0.7, 0.4], [0, 0.6], [0.6, 0]]),
+        )
+        signs = np.array(np.meshgrid(*[[-1, 1]] * 4)).reshape(4, -1).T
+        sizes = np.round(np.abs(signs @ (a - b)), 9)
+        p = (sizes[None, :, :] >= sizes[:, None, :]).mean(axis=1)  # of every swap, for each measure
+        real = p[int(np.where((signs == 1).all(axis=1))[0][0])]
+        first, second = np.argsort(real)
+        expected = {first: (p.min(axis=1) <= real[first]).mean(), second: (p[:, second] <= real[second]).mean()}
+        expected[second] = max(expected.values())
+        found = westfall_young([(mean(a[:, k]), mean(b[:, k])) for k in range(2)], permutations=40_000)
+        assert found == pytest.approx([expected[0], expected[1]], abs=0.01)
+
+    def test_one_model_twice_in_ten_measures_is_called_different_in_one_of_twenty(self) -> None:
+        rng = np.random.default_rng(3)
+        least, groups = [], np.repeat(np.arange(20), 2).tolist()
+        for run in range(300):
+            common = rng.normal(size=(2, 40))
+            pairs = [(mean(common[0] + rng.normal(size=40)), mean(common[1] + rng.normal(size=40))) for _ in range(10)]
+            least.append(min(westfall_young(pairs, groups, permutations=199, seed=run)))
+        assert 0.02 <= np.mean(np.array(least) <= 0.05) <= 0.09
+
+    def test_no_measures_and_unlike_ones(self) -> None:
+        assert westfall_young([]) == []
+        with pytest.raises(DataError, match="one measure"):
+            westfall_young([(mean([1.0, 0.0]), macro_f1(["a", "b"], ["a", "b"]))])
 
 
 class TestNadeauBengio:

@@ -56,7 +56,7 @@ def _against(test: Mapping[str, Any] | None, unit: str, higher_is_better: bool) 
     """This run less the first one, and its p; coloured where it is proven."""
     if test is None:
         return Line(""), Line("")
-    p = test.get("p_holm", test["p"])
+    p = test.get("p_adjusted", test["p"])
     difference = -test["difference"]
     proven = p < SIGNIFICANT and (test["low"] > 0 or test["high"] < 0)
     style = ("green" if (difference > 0) == higher_is_better else "red") if proven else ""

@@ -46,7 +46,7 @@ def results_view(metrics: Mapping[str, Any], recipe: str, base: str, lang: str) 
         Line(f"{'✓' if passed else '✗'} {said}", style="green" if passed else "bold red")
         for passed, said in gate_lines(metrics.get("gates") or (), text)
     ]
-    how = "results.holm_p" if adjusted(metrics) else "results.raw_p"
+    how = "results.adjusted_p" if adjusted(metrics) else "results.raw_p"
     parts.append(Line(f"{text('results.notes')} {text(how)} {methods(data, text)}", style="dim"))
     return Padding(Group(*parts), (1, 0))
 

@@ -1,15 +1,16 @@
 """Several systems' answers to the same rows, made into the metrics, intervals and paired tests of ``metrics.json``.
 
 Everything is scored once per row; the whole set, each subset of it and each pair of systems are sums over those scores.
-The tuned system is tested against every other one. Within a metric those tests are one family, so each carries its
-Holm-adjusted p beside its own.
+The tuned system is tested against every other one. All metrics of two systems are one family, and so are all systems
+of one metric: each test carries beside its own p one that is adjusted for both (Westfall and Young over metrics, Holm
+over systems). Without it a model would be called different from itself in one evaluation of four.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from yibu.core.errors import DataError
 from yibu.evaluate.scoring import METRICS, WHOLE, BoolArray, Context, Figure, Kind, average, score, share
 from yibu.metrics import scores, stats
-from yibu.metrics.resample import Groups, mean
+from yibu.metrics.resample import Additive, Groups, mean
 from yibu.tasks import Measure
 from yibu.terms import Dictionary
 
@@ -60,7 +61,7 @@ class Comparison:
     Attributes:
         metrics: one table per metric and field: ``metric``, ``field`` (None for metrics of the whole answer), ``unit``,
             ``higher_is_better``, ``values`` {system: value, low, high, n, interval} and ``tests`` [a, b, test,
-            difference (a - b, in the unit), low, high, interval, p, p_holm, n, favours].
+            difference (a - b, in the unit), low, high, interval, p, p_adjusted, n, favours].
         notes: one table per flag that rows carry: ``kind`` ``"subset"``, ``without`` (the flag), ``left_out``, ``n``,
             ``text`` (an English sentence) and ``metrics`` (as above, over the rows without the flag).
     """
@@ -200,6 +201,7 @@ def _loss(loss: Sequence[float | None], num_targets: Sequence[int | None] | None
 def _tables(figures: _Figures, keep: BoolArray, tuned: str, settings: _Settings) -> list[dict[str, Any]]:
     """The ``metrics`` list over the rows marked in `keep`, without metrics and systems that apply to none of them."""
     tables = []
+    adjusted = _adjusted(figures, keep, tuned, settings)
     for kind, by_system in figures.items():
         values = {
             system: _value(kind, figure, keep & figure.applies, settings)
@@ -211,8 +213,9 @@ def _tables(figures: _Figures, keep: BoolArray, tuned: str, settings: _Settings)
         others = [system for system in values if tuned in values and system != tuned]
         tests = [_test(kind, by_system, tuned, other, keep, settings) for other in others]
         tests = [test for test in tests if test]
-        for test, adjusted in zip(tests, stats.holm([test["p"] for test in tests]), strict=True):
-            test["p_holm"] = adjusted
+        over_metrics = [max(test["p"], adjusted[test["b"]][kind]) for test in tests]
+        for test, p in zip(tests, stats.holm(over_metrics), strict=True):
+            test["p_adjusted"] = p
         tables.append(
             {
                 "metric": kind.metric,
@@ -224,6 +227,31 @@ def _tables(figures: _Figures, keep: BoolArray, tuned: str, settings: _Settings)
             }
         )
     return tables
+
+
+def _adjusted(figures: _Figures, keep: BoolArray, tuned: str, settings: _Settings) -> dict[str, dict[Kind, float]]:
+    """Other system -> metric -> p of the tuned one against it, adjusted for all metrics that both have."""
+    groups = _taken(settings.groups, keep)
+    others = dict.fromkeys(system for by_system in figures.values() for system in by_system if system != tuned)
+    found: dict[str, dict[Kind, float]] = {}
+    for other in others:
+        pairs: dict[Kind, tuple[Additive, Additive]] = {}
+        for kind, by_system in figures.items():
+            if tuned in by_system and other in by_system:
+                one, two = by_system[tuned], by_system[other]
+                applies = one.applies & two.applies
+                if (applies & keep).any():
+                    pairs[kind] = (_only(one.measure, applies).take(keep), _only(two.measure, applies).take(keep))
+        p_values = stats.westfall_young(
+            list(pairs.values()), groups, permutations=settings.num_permutations, seed=settings.seed
+        )
+        found[other] = dict(zip(pairs, p_values, strict=True))
+    return found
+
+
+def _only(measure: Additive, applies: BoolArray) -> Additive:
+    """The measure with nothing added by the items that it does not apply to."""
+    return replace(measure, parts=np.where(applies[:, None], measure.parts, 0.0))
 
 
 def _value(kind: Kind, figure: Figure, keep: BoolArray, settings: _Settings) -> dict[str, Any]:

@@ -118,6 +118,17 @@ def swapped(total_S: FloatArray, change_GS: FloatArray, of: Measure, permutation
     return np.concatenate(differences)
 
 
+def swapped_sums(change_GS: FloatArray, permutations: int, seed: int) -> FloatArray:
+    """How far the sums move as a random half of the groups changes [B, S]; for one G and seed always the same halves."""
+    rng = np.random.default_rng(seed)
+    num_groups = len(change_GS)
+    moved = [
+        rng.integers(0, 2, (size, num_groups), dtype=np.uint8).astype(float) @ change_GS
+        for size in _blocks(permutations, num_groups)
+    ]
+    return np.concatenate(moved)
+
+
 def _ratio(sums: FloatArray) -> FloatArray:
     return np.asarray(sums[..., 0] / sums[..., 1])
 

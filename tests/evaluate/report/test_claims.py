@@ -51,7 +51,9 @@ def test_p_decides_alone_where_there_is_no_interval() -> None:
 
 
 def test_adjusted_p_outranks_the_raw_one() -> None:
-    table = metric({"base": 0.1, "tuned": 0.2}, [paired("base", 0.1, 0.03, p_holm=0.09)])
+    older = metric({"base": 0.1, "tuned": 0.2}, [paired("base", 0.1, 0.03, p_holm=0.07)])
+    assert compare(older, "tuned", "base").p == 0.07
+    table = metric({"base": 0.1, "tuned": 0.2}, [paired("base", 0.1, 0.03, p_holm=0.07, p_adjusted=0.09)])
     assert compare(table, "tuned", "base").outcome == "unproven"
     assert compare(table, "tuned", "base").p == 0.09
     assert adjusted(metrics(table))

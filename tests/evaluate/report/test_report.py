@@ -167,9 +167,9 @@ def test_figures_that_could_not_be_had(missing: float | None) -> None:
 def test_the_page_says_how_p_was_adjusted() -> None:
     raw = _judged(base=(0.3, 0.001))
     (table,) = raw.metrics["metrics"]
-    held = replace(raw, metrics=metrics({**table, "tests": [{**table["tests"][0], "p_holm": 0.002}]}))
+    held = replace(raw, metrics=metrics({**table, "tests": [{**table["tests"][0], "p_adjusted": 0.002}]}))
     assert TEXTS["results.raw_p"][0] in render(raw, "en")
-    assert TEXTS["results.holm_p"][0] in render(held, "en")
+    assert TEXTS["results.adjusted_p"][0] in render(held, "en")
 
 
 def test_the_same_without_flagged_rows() -> None:

@@ -2,8 +2,8 @@
 
 A system is called better only where a two-sided test of the same items gives p < 0.05, the difference points the right
 way and its interval leaves out zero (p and interval come from different methods and may disagree). Where the evaluation
-has adjusted p for the several tests of a metric (``p_holm``), that one is used and shown, since "better than two of
-three" is a claim picked from several.
+has adjusted p for the other metrics and systems (``p_adjusted``; ``p_holm`` in older reports, for systems alone), that
+one is used and shown, since "better than two of three" is a claim picked from several.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Caution:
 def compare(metric: Table, one: str, other: str) -> Comparison:
     """System `one` against `other` on a metric, by the test between the two, whichever way round it was made."""
     for test in metric.get("tests", ()):
-        p = number(test.get("p_holm", test.get("p")))
+        p = number(test.get("p_adjusted", test.get("p_holm", test.get("p"))))
         if {test["a"], test["b"]} != {one, other} or p is None:
             continue
         sign = 1 if test["a"] == one else -1
@@ -102,9 +102,9 @@ def headline(metrics: Table) -> list[Claim]:
 
 
 def adjusted(metrics: Table) -> bool:
-    """Whether every p is adjusted for the tests beside it."""
+    """Whether every p is adjusted for the tests of all metrics and systems."""
     tests = [test for metric in metrics.get("metrics", ()) for test in metric.get("tests", ())]
-    return bool(tests) and all("p_holm" in test for test in tests)
+    return bool(tests) and all("p_adjusted" in test for test in tests)
 
 
 def proven_best(metric: Table) -> str | None:

@@ -85,9 +85,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "compare.difference": ("less {first}", "减去 {first}"),
     "compare.p": ("p", "p 值"),
     "compare.note": (
-        "Difference: this run less {first}, on the same rows. p is two-sided and adjusted for the comparisons of its "
-        "metric (Holm).",
-        "差值为该次运行减去 {first}（同一批数据）。p 为双侧，并按该指标的比较次数做 Holm 校正。",
+        "Difference: this run less {first}, on the same rows. p is two-sided and adjusted for all metrics and "
+        "all runs.",
+        "差值为该次运行减去 {first}（同一批数据）。p 为双侧，并按全部指标和全部运行做多重比较校正。",
     ),
     # the tiles
     "tile.tuned": ("{metric}, tuned", "{metric}（微调后）"),
@@ -160,9 +160,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "results.methods": ("Intervals: {intervals}. Tests: {tests}.", "区间：{intervals}。检验：{tests}。"),
     "results.raw_p": ("p is not adjusted for several comparisons.", "p 值未做多重比较校正。"),
-    "results.holm_p": (
-        "p is adjusted for the comparisons of its metric (Holm).",
-        "p 值已按 Holm 法对同一指标的多次比较校正。",
+    "results.adjusted_p": (
+        "p is adjusted for all metrics (Westfall–Young) and all systems compared (Holm).",
+        "p 值已按全部指标（Westfall–Young 法）和全部对照系统（Holm 法）做多重比较校正。",
     ),
     "remark.target_in_train": (
         "{left_out} of {total} test rows have an answer that stands word for word in train.",

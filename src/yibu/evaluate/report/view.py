@@ -67,7 +67,7 @@ def context(data: ReportData, t: Text) -> dict[str, Any]:
         "n": count(data.metrics.get("n", 0)),
         "groups": results.result_groups(data, t),
         "methods": results.methods(data, t),
-        "p_note": t("results.holm_p" if adjusted(data.metrics) else "results.raw_p"),
+        "p_note": t("results.adjusted_p" if adjusted(data.metrics) else "results.raw_p"),
         "remarks": results.remarks(data, t),
         "panels": results.panels(data, t),
         "classes": results.classes(data, t),
