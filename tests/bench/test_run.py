@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import threading
 import time
 import xml.etree.ElementTree as ET
@@ -86,6 +87,28 @@ def test_endpoint_that_dies_in_the_sweep_leaves_what_was_measured(tmp_path: Path
     assert second["errors"]
     assert second["e2e"]["p50"]["value"] > 0
     assert made.file("latency.svg").is_file()
+
+
+@pytest.mark.parametrize("who", ["client", "user"])
+def test_client_that_is_killed_and_user_who_stops_leave_what_was_measured(tmp_path: Path, who: str) -> None:
+    def later(stub: Stub) -> None:
+        while len(stub.requests) < 3 + 10:
+            time.sleep(0.02)
+        if who == "user":
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            return
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    with Stub() as stub:
+        threading.Thread(target=later, args=(stub,), daemon=True).start()
+        made = Store(tmp_path).run(bench, config(stub.address, rates=[15]))
+    found = made.read_json("latency.json")
+    assert found["ended"] == {"client": "client_died", "user": "interrupted"}[who]
+    (rate,) = found["rates"]
+    assert 3 <= rate["answered"] < 30
+    assert rate["e2e"]["p50"]["value"] > 0
+    assert not multiprocessing.active_children()
 
 
 def test_nobody_who_answers_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:

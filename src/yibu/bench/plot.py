@@ -31,7 +31,7 @@ def drawn(rates: Sequence[dict[str, Any]]) -> str:
         _panel(canvas, place * _PANEL, rates, measure, title)
     for place, level in enumerate(_LEVELS):
         x = _LEFT + 64 * place
-        canvas.line(x, _BOTTOM + 50, x + 18, _BOTTOM + 50, level)
+        canvas.path([(x, _BOTTOM + 50), (x + 18, _BOTTOM + 50)], level)
         canvas.text(x + 24, _BOTTOM + 54, level, "t small")
     canvas.text(3 * _PANEL - _RIGHT, _BOTTOM + 54, "whiskers: 95 %, order statistics", "t small", "end")
     opened, _, rest = str(canvas.svg()).partition(">")

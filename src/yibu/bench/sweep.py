@@ -69,19 +69,19 @@ def sweep(
     with phase("probe"):
         alone = _alone(load)
     chosen = iter(settings.rates) if settings.rates is not None else _doubling(settings, rates, 0.5 / alone)
-    try:
-        for rate in chosen:
+    for rate in chosen:
+        try:
             with phase(f"rate {rate:g}"):
                 outcome = measure(replace(load, rate=rate, token_budget=budget), settings)
-            budget -= outcome["tokens"]
-            found = figures_of(read_lines(file), rate, settings.stall_seconds)
-            rates.append({**found, "client_cpu_share": outcome["cpu_share"], "ended": outcome["ended"]})
-            _warn(rates[-1], settings)
-            ended = outcome["ended"] or (None if found["answered_with_warmup"] else "no_answers")
-            if ended:
-                break
-    except KeyboardInterrupt:
-        ended = "interrupted"
+        except KeyboardInterrupt:  # what was measured is worth keeping
+            outcome = {"ended": "interrupted", "tokens": 0, "cpu_share": None}
+        budget -= outcome["tokens"]
+        found = figures_of(read_lines(file), rate, settings.stall_seconds)
+        rates.append({**found, "client_cpu_share": outcome["cpu_share"], "ended": outcome["ended"]})
+        _warn(rates[-1], settings)
+        ended = outcome["ended"] or (None if found["answered_with_warmup"] else "no_answers")
+        if ended:
+            break
     return {"alone_seconds": alone, "rates": rates, "ended": ended}
 
 

@@ -90,8 +90,8 @@ def load_view(latency: Mapping[str, Any], efficiency: Mapping[str, Any] | None, 
         parts.append(Text(ENDED[latency["ended"]], style="red" if latency["ended"] in FAILED else "yellow"))
     parts.append(
         Text(
-            "From the intended moment of sending. Limits: order statistics, 95 %; they take requests for independent, "
-            "so near saturation they are too narrow.",
+            "From the intended moment of sending. Limits: order statistics, 95 %; they take requests for "
+            "independent, so near saturation they are too narrow.",
             style="dim",
         )
     )
