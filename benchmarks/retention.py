@@ -2,8 +2,8 @@
 
 ``python benchmarks/retention.py`` tunes SmolLM2-135M a little, measures base and tuned model with both tools on local
 files (BLiMP, ARC, WinoGrande, WikiText-2), and compares every item. Then each scores all 6,700 pairs of BLiMP in fp32
-on the same two cores, by turns, so that a busy machine is busy for both; lm-evaluation-harness is given its fastest batch
-size of several, and its requests ready-made. It lives in an environment of its own, made once.
+on the same two cores, by turns, so that a busy machine is busy for both; lm-evaluation-harness is given its fastest
+batch size of several, and its requests ready-made. It lives in an environment of its own, made once.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def tasks(folder: Path, given: argparse.Namespace) -> dict[str, tuple[SetSetting
     general = SHARED / "icl_general_en"
     blimp = {"doc_to_text": "", "doc_to_target": 0, "doc_to_choice": "{{[sentence_good, sentence_bad]}}"}
     arc = {"doc_to_text": "{{query}}\nAnswer:", "doc_to_target": "gold", "doc_to_choice": "choices"}
-    # Of several contexts lm-evaluation-harness wants the place of the right one as the "text" and the end as the target.
+    # Of several contexts lm-evaluation-harness wants the place of the right one as "text" and the end as target.
     winogrande = {"doc_to_text": "gold", "doc_to_target": "continuation", "doc_to_choice": "context_options"}
     wikitext = {"doc_to_text": "", "doc_to_target": "{{text}}"}
     made = {}
@@ -164,7 +164,7 @@ def tuned(base: str, store: Store, folder: Path, rows: int) -> Artifact:
 def same_answers(
     made: dict[str, tuple[SetSettings, dict[str, Any]]], kept: Artifact, other: Other
 ) -> tuple[int, int, float, float]:
-    """Items that both tools decide alike, and all; the largest differences of a log probability and of bits per byte."""
+    """Items decided alike, and all; the largest differences of log probabilities and of bits per byte."""
     alike, total, apart, bits = 0, 0, 0.0, 0.0
     for name, (settings, task) in made.items():
         theirs = other.ask(do="task", task=task)
@@ -292,8 +292,8 @@ def answers(given: argparse.Namespace, python: Path, folder: Path, store: Store,
         same, items, apart, bits = same_answers(made, kept, other)
         other.close()
         Console().print(
-            f"{'base' if adapter is None else 'tuned'}: {same} of {items} items decided alike; log probabilities at most "
-            f"{apart:.2g} apart; bits per byte of WikiText within {bits:.2g}"
+            f"{'base' if adapter is None else 'tuned'}: {same} of {items} items decided alike; log probabilities at "
+            f"most {apart:.2g} apart; bits per byte of WikiText within {bits:.2g}"
         )
         alike, total = alike + same, total + items
         if not given.dry and adapter is not None:

@@ -26,7 +26,7 @@ from yibu.model.score import TOLERANCE
 
 log = get("likelihood")
 
-_LOGITS_AT_ONCE = 256  # tokens whose logits over the vocabulary exist at once: they should stay in the cache
+_LOGITS_AT_ONCE = 128  # tokens whose logits over the vocabulary exist at once; more memory is asked of the system anew
 _PER_TREE = 3  # a batch holds at least so many times its longest text, or long beginnings would be shared by nobody
 
 
@@ -84,7 +84,7 @@ class _Tree:
 
 
 def likelihoods(
-    model: Any, asked: Sequence[Asked], *, tree: bool = True, max_tokens: int = 384, title: str = "scoring"
+    model: Any, asked: Sequence[Asked], *, tree: bool = True, max_tokens: int = 256, title: str = "scoring"
 ) -> list[Likelihood]:
     """The likelihood of every continuation, in the order given.
 
@@ -108,7 +108,7 @@ def likelihoods(
     return [Likelihood(*pair) for pair in zip(log_probs, greedy, strict=True)]
 
 
-def tree_fits(model: Any, asked: Sequence[Asked], most: int = 8) -> bool:
+def tree_fits(model: Any, asked: Sequence[Asked], most: int = 4) -> bool:
     """Whether trees and single passes agree on the longest texts: asked before a model is trusted with trees."""
     by_length = sorted((one for one in asked if one.continuation), key=lambda one: -len(one.read))
     if not by_length:
@@ -215,11 +215,12 @@ def _gathered(model: Any, hidden_UH: Tensor, which_N: Tensor, targets: Sequence[
     first_N = torch.zeros(len(targets), dtype=torch.bool)
     for begin in range(0, len(hidden_UH), _LOGITS_AT_ONCE):
         logits_UV = head_logits(model, hidden_UH[begin : begin + _LOGITS_AT_ONCE])
-        normaliser_U = torch.logsumexp(logits_UV, dim=-1)
         best_U = logits_UV.amax(dim=-1)
         here = torch.nonzero((which_N >= begin) & (which_N < begin + len(logits_UV)))[:, 0]
         rows = (which_N[here] - begin).to(hidden_UH.device)
         said_N = logits_UV[rows, targets_N[here.to(hidden_UH.device)]]
+        # In place: another array of this size costs more than the sum.
+        normaliser_U = logits_UV.sub_(best_U[:, None]).exp_().sum(dim=-1).log_().add_(best_U)
         scores_N[here] = (said_N - normaliser_U[rows]).cpu()
         first_N[here] = (said_N >= best_U[rows]).cpu()
     return scores_N, first_N

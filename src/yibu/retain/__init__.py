@@ -25,7 +25,8 @@ class SetSettings(Settings):
     kind: Kind = Field(
         description="corpus: loss per token of a text; pairs: the better sentence of each is likelier (BLiMP); "
         "choices: the right answer is the likeliest (ARC, PIQA, WinoGrande, CMMLU); cloze: the last word is the first "
-        "choice (LAMBADA); problems: the number behind #### is right (GSM8K); refusals: share of requests that are refused"
+        "choice (LAMBADA); problems: the number behind #### is right (GSM8K); refusals: share of requests that are "
+        "refused"
     )
     path: str = Field(description=".jsonl, .json, .csv; for a corpus also a text file")
     name: str = Field("", description="default: the name of the file without its ending")
