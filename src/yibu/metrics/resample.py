@@ -119,7 +119,7 @@ def swapped(total_S: FloatArray, change_GS: FloatArray, of: Measure, permutation
 
 
 def swapped_sums(change_GS: FloatArray, permutations: int, seed: int) -> FloatArray:
-    """How far the sums move as a random half of the groups changes [B, S]; for one G and seed always the same halves."""
+    """How far the sums move as a random half of the groups changes [B, S]; the same halves for one G and seed."""
     rng = np.random.default_rng(seed)
     num_groups = len(change_GS)
     moved = [
