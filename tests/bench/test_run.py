@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from bench.stub import Stub
 from tiny import tiny_base
@@ -20,6 +21,7 @@ from yibu.bench import BenchConfig, BenchSettings, bench, own
 from yibu.bench.figures import read_lines
 from yibu.bench.own import OwnEngine, OwnSettings
 from yibu.bench.run import _prompts
+from yibu.cli import app
 from yibu.core.errors import InputError, RecipeError, YibuError
 from yibu.core.recipe import parse
 from yibu.core.store import Artifact, Store
@@ -34,9 +36,9 @@ def config(endpoint: str | None, moment: str = "now", **changes: Any) -> BenchCo
 
 def test_rates_are_measured_and_drawn(tmp_path: Path) -> None:
     with Stub(tokens=3, gap=0.01) as stub:
-        made = Store(tmp_path).run(bench, config(stub.address, rates=[20, 40], meter={"watts": 10}))
+        made = Store(tmp_path).run(bench, config(stub.address, rates=[40, 80], meter={"watts": 10}))
     found = made.read_json("latency.json")
-    assert [item["rate"] for item in found["rates"]] == [20, 40]
+    assert [item["rate"] for item in found["rates"]] == [40, 80]
     assert found["ended"] is None
     assert found["engine"] == {"kind": "openai", "endpoint": f"{stub.address}/v1", "model": "default"}
     for item in found["rates"]:
@@ -49,24 +51,24 @@ def test_rates_are_measured_and_drawn(tmp_path: Path) -> None:
     assert len(read_lines(made.file("requests.jsonl"))) == 2 * 33
     energy = found["energy"]
     assert energy["modelled"] is True
-    assert set(energy["phases"]) == {"probe", "rate 20", "rate 40"}
+    assert set(energy["phases"]) == {"probe", "rate 40", "rate 80"}
     parts = sum(phase["joules"] for phase in energy["phases"].values())
     assert parts == pytest.approx(energy["total"]["joules"], rel=0.05)
     svg = made.file("latency.svg").read_text()
     root = ET.fromstring(svg)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    assert "40 requests/s" in root.attrib["aria-label"]
+    assert "80 requests/s" in root.attrib["aria-label"]
 
 
 def test_auto_goes_up_to_saturation_and_two_clients_share_the_load(tmp_path: Path) -> None:
     with Stub(lambda number: 0.03, tokens=1, one_at_a_time=True) as stub:  # at most 33 a second
-        made = Store(tmp_path).run(bench, config(stub.address, clients=2, num_requests=30))
+        made = Store(tmp_path).run(bench, config(stub.address, clients=2, num_requests=20))
     rates = made.read_json("latency.json")["rates"]
     assert rates[-1]["saturated"]
     assert not any(item["saturated"] for item in rates[:-1])
     assert rates[-1]["achieved_rate"] < 34
     numbers = [line["number"] for line in read_lines(made.file("requests.jsonl")) if line["rate"] == rates[0]["rate"]]
-    assert sorted(numbers) == list(range(33))
+    assert sorted(numbers) == list(range(23))
 
 
 def test_endpoint_that_dies_in_the_sweep_leaves_what_was_measured(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_endpoint_that_dies_in_the_sweep_leaves_what_was_measured(tmp_path: Path
 
     with Stub() as stub:
         threading.Thread(target=dies_later, args=(stub,), daemon=True).start()
-        made = Store(tmp_path).run(bench, config(stub.address, rates=[15, 16, 17]))
+        made = Store(tmp_path).run(bench, config(stub.address, rates=[30, 31, 32]))
     found = made.read_json("latency.json")
     assert found["ended"] == "endpoint_died"
     first, second = found["rates"]
@@ -171,6 +173,28 @@ def test_a_model_of_ours_is_asked_with_its_own_rows(made: Made) -> None:
     assert at["flops_per_joule"] == pytest.approx(at["flops"] / at["joules"])
     assert at["tokens_per_joule"] == pytest.approx(72 / at["joules"])
     assert found.manifest.inputs == {"model": model.id, "data": data.id}
+
+
+def test_the_verb_sends_the_rows_of_a_model_to_an_endpoint(made: Made) -> None:
+    store, _, _, path = made
+    with Stub() as stub:
+        asked = [
+            "bench",
+            str(path),
+            "bench.rates=[40]",
+            "--engine",
+            "triton",
+            "--endpoint",
+            stub.address,
+            "--model",
+            "m",
+        ]
+        done = CliRunner().invoke(app, [*asked, "--store", str(store.root)], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    assert "rows of test" in done.output
+    assert stub.requests[0][0] == "/v2/models/m/generate_stream"
+    assert stub.requests[0][1]["text_input"].startswith("Answer.\ncough")
+    assert stub.requests[0][1]["parameters"]["max_tokens"] == 6  # as long as the task's answers
 
 
 def test_prompts_are_drawn_by_the_seed_and_made_up_without_rows(made: Made) -> None:

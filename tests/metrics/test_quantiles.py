@@ -22,11 +22,11 @@ def test_p99_has_an_upper_limit_from_299_values_on() -> None:
 
 @pytest.mark.parametrize(("n", "p"), [(40, 0.5), (100, 0.9), (320, 0.99), (400, 0.99)])
 def test_limits_enclose_the_true_quantile_often_enough(n: int, p: float) -> None:
-    draws = np.random.default_rng(0).exponential(size=(1500, n))
+    draws = np.random.default_rng(0).exponential(size=(800, n))
     true = -math.log(1 - p)
     found = [quantile(row, p) for row in draws]
     covered = np.mean([item.low <= true <= item.high for item in found])  # type: ignore[operator]
-    assert covered >= 0.938  # 95 % less three standard errors
+    assert covered >= 0.927  # 95 % less three standard errors
 
 
 def test_the_median_of_five_has_no_two_limits_and_that_of_six_has() -> None:
