@@ -35,6 +35,7 @@ VERBS = [
     "chat",
     "report",
     "compare",
+    "bench",
     "log",
     "show",
     "replay",
