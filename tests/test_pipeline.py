@@ -158,6 +158,9 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"evaluate\.terms"):
         pipeline.parse(pipeline.Recipe, table)
     assert pipeline.parse(pipeline.Recipe, {**table, "evaluate": {"terms": {"dictionary": "icd10cm"}}})
+    judge = {"judge": {"endpoint": "http://localhost:1/v1", "model": "m"}}
+    with pytest.raises(RecipeError, match=r"chooses labels"):
+        pipeline.parse(pipeline.Recipe, {**table, "task": {"kind": "classify"}, "evaluate": judge})
 
 
 def test_a_target_longer_than_max_length_is_refused_before_training(tmp_path: Path, base: Path, rows: Path) -> None:

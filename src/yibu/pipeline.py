@@ -18,7 +18,17 @@ from yibu.core import log
 from yibu.core.errors import InputError, RecipeError
 from yibu.core.recipe import PlugSettings, Settings, apply_overrides, dump_yaml, load_yaml, parse
 from yibu.core.store import Artifact, Store
-from yibu.evaluate import AnswerConfig, EvaluateSettings, ReportConfig, answer, check_gates, evaluate, pool
+from yibu.evaluate import (
+    AnswerConfig,
+    EvaluateSettings,
+    JudgeConfig,
+    ReportConfig,
+    answer,
+    check_gates,
+    evaluate,
+    judge,
+    pool,
+)
 from yibu.evaluate.gates import require, said
 from yibu.evaluate.matrix import CHAMPION
 from yibu.inspect import InspectConfig, InspectSettings, can_judge_labels, inspect
@@ -57,6 +67,12 @@ class Recipe(Settings):
         wanted, given = self.evaluate.folds, self.data.split.folds
         if wanted is not None and given is not None and wanted != given:
             raise ValueError(f"evaluate.folds is {wanted} and data.split.folds is {given}; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _judged_is_what_is_written(self) -> Recipe:
+        if self.evaluate.judge is not None and self.task is not None and tasks.build(self.task).closed_set:
+            raise ValueError("evaluate.judge judges written answers, and this task chooses labels; leave it out")
         return self
 
     @model_validator(mode="after")
@@ -179,6 +195,10 @@ def make_report(
     config = ReportConfig(recipe=recipe.name, base=recipe.base, task=task, evaluate=with_terms)
     if settings.folds is not None:
         parts["folds"] = store.run(pool, config, **make_folds(recipe, store, base))
+    if settings.judge is not None:
+        written = {name: parts[name] for name in ("base_answers", "answers")}
+        asked = JudgeConfig(task=task, split=settings.split, judge=settings.judge, calls=settings.calls)
+        parts["judgements"] = store.run(judge, asked, data=data, **written)
     champion = _champion(recipe, store, model)
     if champion is not None:
         parts |= {"champion": champion, "champion_data": store.get(champion.manifest.inputs["data"])}

@@ -174,6 +174,21 @@ class TestReport:
                 assert sum(row["n"] for row in measured["reliability"]) == 3000
                 assert sum(row["n"] for row in measured["reliability_rarest"]) == 3000
 
+    def test_ranking_of_each_label_and_over_all_of_them(self) -> None:
+        from sklearn.metrics import average_precision_score
+
+        scored = drawn(600, 3)
+        probs_NK = np.exp(log_softmax(scored.log_probs))
+        table = report({"tuned": scored}, {}, ["often"] * 19 + ["rare"], LABELS, SETTINGS, None, None)
+        found = table["systems"]["tuned"]["raw"]["average_precision"]
+        expected = [average_precision_score(scored.truth == label, probs_NK[:, label]) for label in (0, 1)]
+        assert [found["by_label"][label]["value"] for label in LABELS] == pytest.approx(expected)
+        assert found["macro"]["value"] == pytest.approx(np.mean(expected))
+        assert found["value"] == pytest.approx(expected[1])  # the most frequent label is left out
+        assert found["by_label"]["rare"]["chance"] == pytest.approx((scored.truth == 1).mean())
+        for one in (found["macro"], *found["by_label"].values()):
+            assert one["low"] <= one["value"] <= one["high"]
+
     def test_truths_outside_the_labels_count_as_wrong(self) -> None:
         scored = read_scores([{"log_probs": [-0.1, -3.0]}] * 3, LABELS, ["often", "never seen", "often"])
         assert scored.truth.tolist() == [0, -1, 0]

@@ -64,9 +64,11 @@ def test_the_truth_is_right_in_all_and_an_empty_answer_in_none(kind: MeasureKind
 def test_the_names_are_those_that_comparing_finds(terms: Dictionary) -> None:
     measures = [Measure(kind, kind) for kind in get_args(MeasureKind)]
     rows = [RIGHT] * 6
+    loop = ["no no no no no no no"] * 6
+    judged = {"unsupported": [1.0] * 5 + [None], "omitted": [0.5] * 6}
     systems = [
-        Answers("tuned", rows, stopped=[True] * 6, loss=[1.0] * 6, written=["x"] * 6),
-        Answers("base", [{}] * 6, stopped=[True] * 6, loss=[2.0] * 6, written=["no no no no no no no"] * 6),
+        Answers("tuned", rows, stopped=[True] * 6, loss=[1.0] * 6, written=["x"] * 6, judged=judged),
+        Answers("base", [{}] * 6, stopped=[True] * 6, loss=[2.0] * 6, written=loop, judged=judged),
     ]
     found = compare(
         rows,
@@ -83,6 +85,7 @@ def test_the_names_are_those_that_comparing_finds(terms: Dictionary) -> None:
     repeated = by_name["repetition", None]
     assert (repeated["values"]["base"]["value"], repeated["tests"][0]["favours"]) == (0.75, "tuned")
     assert by_name["unsupported", "note"]["tests"][0]["favours"] == "base"
+    assert by_name["judge_unsupported", None]["values"]["tuned"]["n"] == 5
     json.dumps(found.metrics, allow_nan=False)
 
 

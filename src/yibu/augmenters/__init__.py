@@ -38,6 +38,7 @@ from pydantic import Field
 
 from yibu.augmenters._meaning import same_meaning
 from yibu.core.edits import Edit
+from yibu.core.endpoint import CallSettings
 from yibu.core.plugs import Family
 from yibu.core.recipe import Settings as BaseSettings
 
@@ -87,17 +88,6 @@ class NoiseSettings(CopySettings):
     dictionary: str | list[str] | None = Field(
         default=None, description="terms that noise never touches: icd10cm, or files as in data.terms.dictionary"
     )
-
-
-class CallSettings(BaseSettings):
-    """How an endpoint is called. None of it can change an answer, so none of it is part of an artifact's id."""
-
-    timeout: float = Field(default=60.0, gt=0, description="seconds until a call counts as failed")
-    retries: int = Field(default=4, ge=0, description="further tries after a call that failed")
-    pause: float = Field(
-        default=1.0, ge=0, description="seconds before the second try; doubled before each further one"
-    )
-    workers: int = Field(default=4, ge=1, le=256, description="calls at once")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,17 @@ endpoint; neither prompts nor answers nor the key are ever logged.
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import time
 from collections.abc import Sequence
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
 from pydantic import Field, field_validator
 
 from yibu.augmenters import CallSettings, CopySettings, Level, Rewritten
 from yibu.augmenters._meaning import is_negated, negations, values
 from yibu.augmenters._noise import dictionary_of
-from yibu.core.errors import InputError, MissingExtra, YibuError
+from yibu.core.endpoint import Endpoint, check_endpoint
 
 _ENGLISH = (
     "Rewrite the text that the user sends in other words, in the same language and with the same meaning. Keep every "
@@ -34,9 +31,6 @@ _CHINESE = (
 )
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 _FENCE = re.compile(r"\A```[a-z]*\n(.*)\n```\Z", re.DOTALL)
-_RETRIED = frozenset({408, 409, 425, 429})
-_OUR_FAULT = frozenset({401, 403, 404, 405, 407})
-_LONGEST_WAIT = 30.0  # seconds between two tries
 
 
 class Settings(CopySettings):
@@ -58,12 +52,7 @@ class Settings(CopySettings):
     @field_validator("endpoint")
     @classmethod
     def _check_endpoint(cls, endpoint: str) -> str:
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an address such as http://localhost:8000/v1")
-        if parts.username or parts.password:
-            raise ValueError("must hold no password: it would be written into the artifact; use key_env")
-        return endpoint.rstrip("/")
+        return check_endpoint(endpoint)
 
 
 class Augmenter:
@@ -77,25 +66,11 @@ class Augmenter:
             MissingExtra: httpx is not installed.
             InputError: the environment variable of the key is empty; a dictionary cannot be read.
         """
-        try:
-            import httpx
-        except ImportError as error:
-            raise MissingExtra("httpx", extra="data", use="rewriting by an endpoint") from error
-        headers = {}
-        if settings.key_env is not None:
-            key = os.environ.get(settings.key_env, "").strip()
-            if not key:
-                raise InputError(
-                    "The environment variable that holds the key of the endpoint is empty.",
-                    got=settings.key_env,
-                    do=f"export {settings.key_env}=...",
-                )
-            headers["Authorization"] = f"Bearer {key}"
         self.settings = settings
-        self.calls = calls or CallSettings()
         self._terms = dictionary_of(settings.dictionary)
-        self._httpx = httpx
-        self._client = httpx.Client(headers=headers, timeout=self.calls.timeout)
+        self._endpoint = Endpoint(
+            settings.endpoint, settings.model, settings.key_env, calls or CallSettings(), use="rewriting"
+        )
 
     def rewrite(self, text: str, rng: random.Random, needed: Sequence[str] = ()) -> Rewritten:
         """The text in other words, checked.
@@ -104,16 +79,18 @@ class Augmenter:
             YibuError: the endpoint does not answer, or refuses us, after all tries.
         """
         seed = int(rng.random() * 2**31)
-        answer = self._ask(text, seed)
+        answer = self._endpoint.chat(
+            self._messages(text), temperature=self.settings.temperature, max_tokens=self.settings.max_tokens, seed=seed
+        )
         if answer.text is None:
-            return answer
+            return Rewritten(None, answer.refused)
         said = _bare(answer.text)
         reason = self._refusal(text, said, needed)
         return Rewritten(None, reason) if reason else Rewritten(said)
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._endpoint.close()
 
     def _refusal(self, text: str, said: str, needed: Sequence[str]) -> str | None:
         if not said:
@@ -125,42 +102,10 @@ class Augmenter:
         terms = [] if self._terms is None else [text[match.start : match.end] for match in self._terms.find(text)]
         return lost(text, said, [*needed, *terms])
 
-    def _ask(self, text: str, seed: int) -> Rewritten:
-        """The raw answer; tries again with growing pauses after time-outs, broken connections and 429 or 5xx."""
-        trouble = ""
-        for attempt in range(self.calls.retries + 1):
-            if attempt:
-                time.sleep(min(_LONGEST_WAIT, self.calls.pause * 2 ** (attempt - 1)))
-            try:
-                response = self._client.post(f"{self.settings.endpoint}/chat/completions", json=self._body(text, seed))
-            except self._httpx.TransportError as error:  # its text may hold the address, never the prompt
-                trouble = type(error).__name__
-                continue
-            status = response.status_code
-            if status in _RETRIED or status >= 500:
-                trouble = f"status {status}"
-                continue
-            if status in _OUR_FAULT:
-                raise self._down(f"status {status}", attempt + 1, "check endpoint, model and key_env of this step")
-            return _answer(response) if status == 200 else Rewritten(None, f"status_{status}")
-        raise self._down(trouble, self.calls.retries + 1, "run the same command again: what is rewritten is kept")
-
-    def _body(self, text: str, seed: int) -> dict[str, Any]:
+    def _messages(self, text: str) -> list[dict[str, str]]:
         chinese = sum("\u4e00" <= character <= "\u9fff" for character in text)
         system = self.settings.prompt or (_CHINESE if 4 * chinese > len(text) else _ENGLISH)
-        return {
-            "model": self.settings.model,
-            "messages": [{"role": "system", "content": system}, {"role": "user", "content": text}],
-            "temperature": self.settings.temperature,
-            "max_tokens": self.settings.max_tokens,
-            "seed": seed,
-        }
-
-    def _down(self, trouble: str, tries: int, do: str) -> YibuError:
-        host = urlsplit(self.settings.endpoint).netloc
-        return YibuError(
-            "The endpoint that rewrites rows does not answer.", got=f"{host}: {trouble}, {tries} tries", do=do
-        )
+        return [{"role": "system", "content": system}, {"role": "user", "content": text}]
 
 
 def lost(before: str, after: str, needed: Sequence[str] = ()) -> str | None:
@@ -186,17 +131,6 @@ def lost(before: str, after: str, needed: Sequence[str] = ()) -> str | None:
 
 def _places(text: str, words: str) -> list[tuple[int, int]]:
     return [found.span() for found in re.finditer(re.escape(words), text)]
-
-
-def _answer(response: Any) -> Rewritten:
-    try:
-        choice = response.json()["choices"][0]
-        text = choice["message"]["content"]
-    except (ValueError, LookupError, TypeError):
-        return Rewritten(None, "no_answer")
-    if choice.get("finish_reason") == "length":
-        return Rewritten(None, "cut")
-    return Rewritten(text) if isinstance(text, str) else Rewritten(None, "no_answer")
 
 
 def _bare(answer: str) -> str:

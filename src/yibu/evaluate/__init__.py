@@ -1,8 +1,8 @@
 """What the tuned model is worth on rows that nobody trained on, beside its base and baselines that could beat it.
 
-Three stages: `answer` lets one system answer a split (so that the base's answers are kept when only the training
-changes), `pool` puts the answers of all folds of a cross-validation together, `evaluate` compares the systems, asks the
-gates and writes the report.
+Four stages: `answer` lets one system answer a split (so that the base's answers are kept when only the training
+changes), `pool` puts the answers of all folds of a cross-validation together, `judge` asks a language model about
+them (where a recipe names one), `evaluate` compares the systems, asks the gates and writes the report.
 """
 
 from __future__ import annotations
@@ -12,11 +12,27 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from yibu.core.endpoint import CallSettings, check_endpoint
 from yibu.core.recipe import PlugSettings, Settings
 from yibu.core.store import Artifact, Work, stage
 from yibu.evaluate.gates import check_names, parse_gate
 from yibu.tasks import Measure
 from yibu.terms import Dictionary, TermsSettings, digest
+
+
+class JudgeSettings(Settings):
+    """A language model that counts what notes make up and leave out, at an endpoint that speaks the OpenAI protocol."""
+
+    endpoint: str = Field(description="address up to and with /v1; source, reference and both answers are sent there")
+    model: str = Field(min_length=1, description="name of the model, as the endpoint knows it")
+    key_env: str | None = Field(None, description="environment variable that holds the key; never the key")
+    max_rows: int = Field(100, ge=1, description="rows that are judged, drawn by the hash of their id; two calls each")
+    max_tokens: int = Field(1024, ge=16, description="longest answer of the judge, thoughts included")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, endpoint: str) -> str:
+        return check_endpoint(endpoint)
 
 
 class EvaluateSettings(Settings):
@@ -38,6 +54,8 @@ class EvaluateSettings(Settings):
     terms: TermsSettings | None = Field(
         None, description="dictionary whose concepts are scored, for concepts and note; default: that of data.terms"
     )
+    judge: JudgeSettings | None = Field(None, description="a language model that judges written answers")
+    calls: CallSettings = Field(CallSettings(), description="how the judge is called")
     folds: int | None = Field(
         None, ge=2, le=20, description="also train and measure so many times, each time without a part of the rows"
     )
@@ -118,7 +136,32 @@ def answer(config: AnswerConfig, work: Work, *, data: Artifact, model: Artifact 
     run(config, work, data, model)
 
 
-@stage(version=3, neutral=("evaluate.device", "evaluate.threads"), external=_digests)
+class JudgeConfig(Settings):
+    """Everything that decides what a judge says."""
+
+    task: Annotated[Settings, PlugSettings("yibu.tasks", default="generate")]
+    split: Literal["test", "valid"]
+    judge: JudgeSettings
+    calls: CallSettings = CallSettings()
+
+
+@stage(version=1, resumable=True, neutral=("calls",))
+def judge(config: JudgeConfig, work: Work, *, data: Artifact, base_answers: Artifact, answers: Artifact) -> None:
+    """Base and tuned answers as a language model judges them: ``judgements.jsonl``, and ``summary.json`` (agreement).
+
+    A run that stops half-way keeps the judgements that it has.
+
+    Raises:
+        MissingExtra: httpx is not installed.
+        InputError: the environment variable of the key is empty.
+        YibuError: the endpoint does not answer.
+    """
+    from yibu.evaluate.judging import run
+
+    run(config, work, data, base_answers, answers)
+
+
+@stage(version=3, neutral=("evaluate.device", "evaluate.threads", "evaluate.calls"), external=_digests)
 def evaluate(
     config: ReportConfig,
     work: Work,
@@ -132,6 +175,7 @@ def evaluate(
     folds: Artifact | None = None,
     champion: Artifact | None = None,
     champion_data: Artifact | None = None,
+    judgements: Artifact | None = None,
 ) -> None:
     """Compare base, tuned model and baselines: ``metrics.json``, ``predictions.jsonl``, ``report.html``.
 
@@ -141,6 +185,7 @@ def evaluate(
         folds: what `pool` made of a cross-validation of the same recipe.
         champion, champion_data: report of the model whose gates were passed last, and its rows, for gates on
             ``<figure>.over.champion``; a gate that asks for a champion is not asked where there is none.
+        judgements: what `judge` made of the answers.
     """
     from yibu.evaluate.run import run
 
@@ -156,10 +201,11 @@ def evaluate(
         folds,
         champion,
         champion_data,
+        judgements,
     )
 
 
-@stage(version=2, neutral=("evaluate.device", "evaluate.threads"), external=_digests)
+@stage(version=2, neutral=("evaluate.device", "evaluate.threads", "evaluate.calls"), external=_digests)
 def pool(config: ReportConfig, work: Work, **parts: Artifact) -> None:
     """The answers of all folds, as one set of rows that no model of theirs was trained on: ``folds.json``.
 

@@ -241,7 +241,9 @@ def measures(
     ``brier``                sum over labels of squared differences, 0 to 2
     ``brier_skill``          1 - ``brier`` over that of the constant base rate
     ``nll``                  nats; rows with a truth outside the labels are left out
-    ``average_precision``    mean over the labels but the most frequent one, each against the rest
+    ``average_precision``    area under precision over recall (PR-AUC): mean over the labels but the most frequent one,
+                             each against the rest; ``by_label`` has each of all labels with its interval and ``chance``
+                             (its share of the rows), ``macro`` the mean over all; up to 50 labels
     ``accuracy``             of the most probable label, with ``macro_f1``
     ``reliability``          bins of ``ece``: confidence, accuracy, n
     ``reliability_rarest``   the same of the probability of the label that is rarest in train
@@ -285,7 +287,7 @@ def measures(
         "brier": interval(mean(brier_N)),
         "brier_skill": interval(calibration.skill(brier_N, constant)),
         "nll": interval(mean(nll_N[known]), known_groups) if known.any() else None,
-        "average_precision": _ranking(probs_NK, truth_N, int(base_rate_K.argmax()), settings, groups),
+        "average_precision": _ranking(probs_NK, truth_N, labels, int(base_rate_K.argmax()), settings, groups),
         "accuracy": _json(stats.wilson(right_N, groups)),
         "macro_f1": _bounded(interval(f1)),
         "reliability": calibration.reliability(confidence_N, right_N, codes_N),
@@ -310,24 +312,43 @@ def _rare_decisions(
 
 
 def _ranking(
-    probs_NK: FloatArray, truth_N: calibration.IntArray, frequent: int, settings: EvaluateSettings, groups: Groups
+    probs_NK: FloatArray,
+    truth_N: calibration.IntArray,
+    labels: Sequence[str],
+    frequent: int,
+    settings: EvaluateSettings,
+    groups: Groups,
 ) -> dict[str, Any] | None:
-    """Mean average precision of the labels that occur, without the most frequent one."""
-    occurring = [int(label) for label in np.unique(truth_N[truth_N >= 0]) if label != frequent]
-    if not occurring:
+    """Average precision of the labels that occur: the mean without the most frequent one, the mean of all, and each."""
+    occurring = [int(label) for label in np.unique(truth_N[truth_N >= 0])]
+    rare = [place for place, label in enumerate(occurring) if label != frequent]
+    if not rare:
         return None
-    value = float(np.mean([calibration.average_precision(probs_NK[:, k], truth_N == k) for k in occurring]))
+    value_K = np.array([calibration.average_precision(probs_NK[:, k], truth_N == k) for k in occurring])
     draws = min(settings.num_resamples, MOST_RANKED)
-    found = []
-    for times in calibration.resamples(len(truth_N), groups, draws, settings.seed):
-        by_label = np.array([calibration.average_precision(probs_NK[:, k], truth_N == k, times) for k in occurring])
-        # A label without a row in a draw has no curve there; a draw without any of them says nothing.
-        drawn = np.isfinite(by_label)
-        some = drawn.any(axis=0)
-        found.append(np.where(drawn, by_label, 0.0).sum(axis=0)[some] / drawn.sum(axis=0)[some])
-    low, high = np.quantile(np.concatenate(found), [0.025, 0.975])
+    blocks = [
+        np.array([calibration.average_precision(probs_NK[:, k], truth_N == k, times) for k in occurring])
+        for times in calibration.resamples(len(truth_N), groups, draws, settings.seed)
+    ]
+    drawn_KB = np.concatenate(blocks, axis=1)
     method = f"bootstrap percentiles 95 % of {draws} draws" + ("" if groups is None else " of groups")
-    return {"value": value, "low": float(low), "high": float(high), "n": len(truth_N), "interval": method}
+
+    def over(places: Sequence[int]) -> dict[str, Any]:
+        # A label without a row in a draw has no curve there; a draw without any of them says nothing.
+        there_KB = np.isfinite(drawn_KB[places])
+        some = there_KB.any(axis=0)
+        means = np.where(there_KB, drawn_KB[places], 0.0).sum(axis=0)[some] / there_KB.sum(axis=0)[some]
+        low, high = (float(limit) for limit in np.quantile(means, [0.025, 0.975]))
+        value = float(value_K[places].mean())
+        return {"value": value, "low": low, "high": high, "n": len(truth_N), "interval": method}
+
+    if len(labels) > MOST_LABELS_CLASSWISE:
+        return over(rare)
+    by_label = {
+        labels[label]: {**over([place]), "chance": float((truth_N == label).mean())}
+        for place, label in enumerate(occurring)
+    }
+    return {**over(rare), "macro": over(range(len(occurring))), "by_label": by_label}
 
 
 def _tests(

@@ -27,7 +27,7 @@ _FLAGS = {"target_in_train": "have a target that occurs word for word in train"}
 
 
 # Lowest and highest value of a metric in this unit; 0 and 1 in any other.
-_BOUNDS = {"nats": (-math.inf, math.inf), "MCC": (-1.0, 1.0)}
+_BOUNDS = {"nats": (-math.inf, math.inf), "MCC": (-1.0, 1.0), "statements": (0.0, math.inf)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Answers:
         loss: per row, the summed cross entropy of the true target in nats; None, for all or for a row: not measured.
         num_targets: per row, the tokens that `loss` sums over; without them `loss` is averaged over rows.
         written: per row, the whole answer as it was generated; None where nothing is.
+        judged: what a judge counted in each row, by ``unsupported`` and ``omitted``; None where it was not asked.
     """
 
     system: str
@@ -52,6 +53,7 @@ class Answers:
     loss: Sequence[float | None] | None = None
     num_targets: Sequence[int | None] | None = None
     written: Sequence[str] | None = None
+    judged: Mapping[str, Sequence[float | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,10 @@ def _of_whole(metric: str, answers: Answers, context: Context) -> Figure | None:
         return None if answers.stopped is None else share(np.asarray(answers.stopped, dtype=float))
     if metric == "repetition":
         return None if answers.written is None else average(scores.repetition(answers.written, context.language))
-    return None if answers.loss is None else _loss(answers.loss, answers.num_targets)
+    if metric == "target_loss":
+        return None if answers.loss is None else _loss(answers.loss, answers.num_targets)
+    counted = None if answers.judged is None else answers.judged[metric.removeprefix("judge_")]
+    return None if counted is None else average(np.array([math.nan if one is None else one for one in counted]))
 
 
 def _loss(loss: Sequence[float | None], num_targets: Sequence[int | None] | None) -> Figure:

@@ -22,7 +22,7 @@ _OF_THE_MODEL = {
     "total_parameters": "parameters",
     "tokens_per_second": "training tokens/s",
 }
-_OF_PROBABILITIES = ("ece", "brier", "nll")
+_OF_PROBABILITIES = {"ece": False, "brier": False, "nll": False, "average_precision": True}  # higher is better
 _BASELINES = {"label": ("majority", "tfidf_svm")}
 _TEXT_BASELINES = ("copy_input", "nearest_target")
 Figures = dict[str, dict[str, Any]]
@@ -119,7 +119,9 @@ def _of_calibration(calibration: Mapping[str, Any] | None) -> Figures:
     form = forms.get("corrected") or forms["raw"]
     found = {name: form.get(name) for name in _OF_PROBABILITIES}
     return {
-        name: _figure(value["value"], value["low"], value["high"], value["n"], "probability", False, "test")
+        name: _figure(
+            value["value"], value["low"], value["high"], value["n"], "probability", _OF_PROBABILITIES[name], "test"
+        )
         for name, value in found.items()
         if value is not None
     }

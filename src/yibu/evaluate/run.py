@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from yibu.core.store import Artifact, Work
 from yibu.evaluate import ReportConfig, dictionary_of
 from yibu.evaluate.compare import compare
 from yibu.evaluate.gates import ask
+from yibu.evaluate.judging import scores_of
 from yibu.evaluate.leaderboard import Run, leaderboard, read_predictions
 from yibu.evaluate.matrix import CHAMPION, TUNED, matrix
 from yibu.evaluate.report import Lineage, ReportData, TestRow, render
@@ -30,6 +32,7 @@ def run(
     folds: Artifact | None = None,
     champion: Artifact | None = None,
     champion_data: Artifact | None = None,
+    judgements: Artifact | None = None,
 ) -> None:
     """The body of the stage `yibu.evaluate.evaluate`."""
     settings = config.evaluate
@@ -37,9 +40,10 @@ def run(
     language: Lang = "zh" if summary["language"] == "zh" else "en"
     systems = read_systems(config, data, model, base_answers, answers, valid_answers, valid_base_answers)
     rows, truth = systems.rows, systems.truth
+    judged = {} if judgements is None else scores_of(judgements, [row.id for row in rows])
     found = compare(
         truth,
-        systems.answers,
+        [replace(one, judged=judged.get(one.system)) for one in systems.answers],
         systems.task.measures,
         language=language,
         sources=systems.sources,
@@ -58,6 +62,7 @@ def run(
         "metrics": found.metrics,
         "notes": found.notes,
         "calibration": systems.calibration,
+        "judge": None if judgements is None else judgements.read_json("summary.json"),
     }
     pooled = None if folds is None else folds.read_json("folds.json")
     model_summary = model.read_json("summary.json")
@@ -98,6 +103,7 @@ def run(
                 "answer (tuned, valid)": valid_answers,
                 "pool (folds)": folds,
                 "evaluate (champion)": champion,
+                "judge": judgements,
             },
         ),
     )

@@ -109,6 +109,8 @@ WHOLE: dict[str, tuple[str, bool]] = {
     "stop_rate": ("share", True),
     "repetition": ("share", False),
     "target_loss": ("nats", False),
+    "judge_unsupported": ("statements", False),
+    "judge_omitted": ("statements", False),
 }
 
 

@@ -524,3 +524,19 @@ def test_the_same_input_gives_the_same_bytes_in_another_process() -> None:
         for seed in ("1", "2")
     }
     assert made == {(render(classified(), "en") + render(generated(), "zh")).encode()}
+
+
+def test_how_far_a_judge_is_to_be_trusted_is_said() -> None:
+    raw = _judged(base=(0.3, 0.001))
+    judged = {
+        "model": "judge-1",
+        "n": 40,
+        "preference": {"share": 0.6, "kappa": 0.25, "n": 40},
+        "first_is_better": 0.75,
+    }
+    told = replace(raw, metrics={**raw.metrics, "judge": judged})
+    assert "The orders agree in 60.0% of them" in render(told, "en")
+    assert "在 60.0% 的数据上" in render(told, "zh")
+    assert "75.0% of its preferences" in render(told, "en")
+    failed = {**judged, "n": 0, "preference": None, "first_is_better": None}
+    assert "no answer that could be used" in render(replace(raw, metrics={**raw.metrics, "judge": failed}), "en")

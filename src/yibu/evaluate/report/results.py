@@ -23,7 +23,7 @@ from yibu.evaluate.report.marks import legend_mark, system_class
 from yibu.evaluate.report.shapes import ReportData, Table
 from yibu.evaluate.report.text import Text
 from yibu.metrics.scores import normalise
-from yibu.pages.figures import MINUS, amount, count, figure, limits, number, p_value
+from yibu.pages.figures import MINUS, amount, count, figure, limits, number, p_value, percent
 from yibu.pages.layout import NARROW
 
 MOST_PANELS = 6
@@ -194,7 +194,24 @@ def _method(name: str, t: Text) -> str:
 def remarks(data: ReportData, t: Text) -> list[str]:
     """What the evaluation noticed: a free sentence, or the same comparison without some of the rows."""
     notes = data.metrics.get("notes", ())
-    return [_remark(note, data, t) if isinstance(note, Mapping) else str(note) for note in notes]
+    told = [_remark(note, data, t) if isinstance(note, Mapping) else str(note) for note in notes]
+    judged = data.metrics.get("judge")
+    return [*told, *([_judged(judged, t)] if judged else [])]
+
+
+def _judged(judged: Table, t: Text) -> str:
+    """How far a judge can be trusted: whether it says the same when the notes change places."""
+    both, first = judged["preference"], judged["first_is_better"]
+    if both is None:
+        return t("remark.judge_failed", model=judged["model"])
+    return t(
+        "remark.judge",
+        model=judged["model"],
+        n=count(judged["n"]),
+        share=percent(both["share"]),
+        kappa="–" if both["kappa"] is None else amount(both["kappa"]),
+        first="–" if first is None else percent(first),
+    )
 
 
 def _remark(note: Table, data: ReportData, t: Text) -> str:

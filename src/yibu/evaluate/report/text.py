@@ -176,6 +176,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Without them (n = {n}), {metric}: {figures}.",
         "去掉后（n = {n}），{metric}：{figures}。",
     ),
+    "remark.judge": (
+        "{model} judged {n} rows in both orders. The orders agree in {share} of them on which note is better "
+        "(kappa {kappa}); {first} of its preferences went to the note that it read first.",
+        "{model} 以两种顺序评判了 {n} 条。两种顺序在 {share} 的数据上对优劣判断一致（kappa {kappa}）；"
+        "其偏好有 {first} 给了先读到的一份。",
+    ),
+    "remark.judge_failed": (
+        "{model} was asked to judge, and gave no answer that could be used.",
+        "曾请 {model} 评判，但没有得到可用的回答。",
+    ),
     "results.remarks": ("Remarks", "备注"),
     "results.plots": ("Values and 95% intervals", "数值与 95% 区间"),
     "outcome.better": ("better", "更优"),
@@ -217,6 +227,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "metric.unsupported": ("Facts without support in the source", "原文无依据的事实"),
     "metric.omitted": ("Facts of the reference left out", "遗漏的参考事实"),
     "metric.repetition": ("Repetition", "重复率"),
+    "metric.judge_unsupported": ("Unsupported statements, as judged", "无依据的陈述数（模型评判）"),
+    "metric.judge_omitted": ("Facts left out, as judged", "遗漏的事实数（模型评判）"),
     "metric.loss": ("Loss per target token", "每个目标 token 的损失"),
     "metric.target_loss": ("Loss per target token", "每个目标 token 的损失"),
     "metric.stop_rate": ("Answers that end by themselves", "自行结束的回答"),
@@ -311,12 +323,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "trust.ece_rare_decisions": ("of rare answers", "少见回答"),
     "trust.brier": ("Brier score", "Brier 分数"),
     "trust.nll": ("Nats", "对数损失"),
+    "trust.average_precision": ("PR-AUC", "PR 曲线下面积"),
     "trust.note": (
-        "Less is better everywhere. By class: mean over the classes of the error of “is it this class?”, which sees "
+        "Less is better everywhere but in PR-AUC, which says how well the rarer classes are ranked. "
+        "By class: mean over the classes of the error of “is it this class?”, which sees "
         "wrong class shares where the first column may not. Of rare answers: among the answers that are not the most "
         "frequent class. The constant base rate is calibrated and knows nothing: what is not below its Brier score has "
         "no use.",
-        "各列均越小越好。逐类：各类别“是否属于该类”误差的平均，能发现第一列可能看不出的份额偏差。少见回答：非最常见类别的"
+        "除 PR 曲线下面积（反映较少见类别的排序好坏）外，各列均越小越好。"
+        "逐类：各类别“是否属于该类”误差的平均，能发现第一列可能看不出的份额偏差。少见回答：非最常见类别的"
         "回答。恒定基准率校准良好却一无所知：Brier 分数不低于它的得分没有用处。",
     ),
     "remedy.sampler": ("weighted sampler", "加权采样"),

@@ -14,7 +14,7 @@ from yibu.pages.figures import amount, count, limits, number, percent
 from yibu.pages.layout import NARROW
 from yibu.pages.svg import Canvas, Scale, nice_ticks, text_width
 
-COLUMNS = ("ece", "ece_classwise", "ece_rare_decisions", "brier", "nll")
+COLUMNS = ("ece", "ece_classwise", "ece_rare_decisions", "brier", "nll", "average_precision")
 _RADIUS = (2.5, 9.0)  # of the smallest and the largest bin
 _WIDTH = 480.0
 
