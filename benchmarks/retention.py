@@ -199,7 +199,7 @@ def race(base: Base, other: Other, turns: int, part: int | None) -> dict[str, fl
     seconds, processor, theirs, their_processor = 0.0, 0.0, 0.0, 0.0
     alike = right = their_right = 0
     for turn in range(turns):
-        mine = items[turn::turns]
+        mine = items[turn * len(items) // turns : (turn + 1) * len(items) // turns]
         began, used = time.perf_counter(), time.process_time()
         found = measure(system, settings, mine)
         seconds, processor = seconds + time.perf_counter() - began, processor + time.process_time() - used

@@ -15,7 +15,6 @@ from yibu.core.errors import DataError, GateRefused
 from yibu.parity import gate
 from yibu.parity.gain import gain_kept
 
-
 IDS = tiny_ids(30, 20)
 
 

@@ -47,7 +47,8 @@ def _switch() -> Any:
 @cache
 def _onednn_is_better() -> bool:
     switch = _switch()
-    if not torch.backends.mkldnn.is_available() or not hasattr(switch, "fp32_precision"):
+    library: Any = torch.backends.mkldnn
+    if not library.is_available() or not hasattr(switch, "fp32_precision"):
         return False
     draw = torch.Generator().manual_seed(0)
     left, right = torch.randn(256, 1024, generator=draw), torch.randn(1024, 1024, generator=draw)

@@ -84,7 +84,7 @@ class _Tree:
 
 
 def likelihoods(
-    model: Any, asked: Sequence[Asked], *, tree: bool = True, max_tokens: int = 256, title: str = "scoring"
+    model: Any, asked: Sequence[Asked], *, tree: bool = True, max_tokens: int = 192, title: str = "scoring"
 ) -> list[Likelihood]:
     """The likelihood of every continuation, in the order given.
 
@@ -145,7 +145,8 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
 def _trees(asked: Sequence[Asked], max_tokens: int) -> Iterator[_Tree]:
     reads = [one.read for one in asked]
     order = sorted((index for index, one in enumerate(asked) if one.continuation), key=reads.__getitem__)
-    tree, path, before = _Tree(), list[int](), ()
+    tree, path = _Tree(), list[int]()
+    before: tuple[int, ...] = ()
     for index in order:
         read = reads[index]
         if len(tree.tokens) >= max(max_tokens, _PER_TREE * len(read)):
