@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=3, help="articles of WikiText-2")
     parser.add_argument("--rows", type=int, default=160, help="that the adapter is trained on")
     parser.add_argument("--race", type=int, default=None, help="pairs of the race; default: all")
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--only", choices=["answers", "race"], default=None)
     parser.add_argument("--environments", type=Path, default=ROOT / ".venv-bench")
     parser.add_argument("--store", type=Path, default=None, help="default: a temporary one")
