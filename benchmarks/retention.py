@@ -199,7 +199,7 @@ def race(base: Base, other: Other, turns: int, part: int | None) -> dict[str, fl
     seconds, processor, theirs, their_processor = 0.0, 0.0, 0.0, 0.0
     alike = right = their_right = 0
     for turn in range(turns):
-        mine = items[turn::turns]
+        mine = items[turn * len(items) // turns : (turn + 1) * len(items) // turns]
         began, used = time.perf_counter(), time.process_time()
         found = measure(system, settings, mine)
         seconds, processor = seconds + time.perf_counter() - began, processor + time.process_time() - used
@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=3, help="articles of WikiText-2")
     parser.add_argument("--rows", type=int, default=160, help="that the adapter is trained on")
     parser.add_argument("--race", type=int, default=None, help="pairs of the race; default: all")
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--only", choices=["answers", "race"], default=None)
     parser.add_argument("--environments", type=Path, default=ROOT / ".venv-bench")
     parser.add_argument("--store", type=Path, default=None, help="default: a temporary one")

@@ -84,7 +84,7 @@ class _Tree:
 
 
 def likelihoods(
-    model: Any, asked: Sequence[Asked], *, tree: bool = True, max_tokens: int = 192, title: str = "scoring"
+    model: Any, asked: Sequence[Asked], *, tree: bool = True, max_tokens: int = 320, title: str = "scoring"
 ) -> list[Likelihood]:
     """The likelihood of every continuation, in the order given.
 
