@@ -201,6 +201,8 @@ class Team:
         missing = _missing(str(error))
         if not missing and self._words is not None:
             missing = self._roll_call()
+        if not missing and self.size == 2:  # a broken connection names nobody, and there is one other only
+            missing = [1 - self.rank]
         seconds = self._patience.total_seconds()
         silent = waited > 0.9 * seconds or "timed out" in str(error).lower()
         names = ", ".join(self.name(rank) for rank in missing) or f"another of the {self.size} processes"
