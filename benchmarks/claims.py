@@ -120,6 +120,10 @@ HEADLINES: dict[str, tuple[str, str]] = {
     "adapt.esft_layers_equal": ("layers whose experts are DeepSeek's own choice", "专家选择与 DeepSeek 一致的层数"),
     "data.duplicates_near_recall": ("near duplicates found", "近似重复检出率"),
     "data.contamination_found": ("test items found inside of train, of 50", "训练集中查出的测试条目（共 50）"),
+    "data.augmentation_loss_ratio_10.en_bank.smollm2": (
+        "F1 lost to 10 % character noise, with noisy copies / without",
+        "10% 字符噪声损失的 F1：有噪声副本 / 无",
+    ),
     "data.privacy_recall_patterned": ("patterned personal data found", "有格式个人信息检出率"),
     "data.privacy_recall_names_addresses": ("names and addresses found", "姓名与地址检出率"),
 }

@@ -22,7 +22,7 @@ from hypothesis import strategies as some
 from typer.testing import CliRunner, Result
 
 from tiny import tiny_base
-from yibu.cli import app, as_overrides
+from yibu.cli import app, as_overrides, with_engine
 from yibu.core.store import Store
 
 VERBS = [
@@ -35,6 +35,7 @@ VERBS = [
     "chat",
     "report",
     "compare",
+    "bench",
     "log",
     "show",
     "replay",
@@ -184,6 +185,36 @@ def test_wrong_input_ends_with_2_and_says_what_to_do(place: Place, arguments: li
     assert told in result.stderr
     assert "Traceback" not in result.output
     assert result.stdout == ""
+
+
+def test_engine_and_processes_stand_for_settings() -> None:
+    assert with_engine(["a.b=1"], None) == ["a.b=1"]
+    assert with_engine(None, "ray") == ["data.engine=ray"]
+    assert with_engine([], "ray", ("data", "train"), 2) == [
+        "data.engine=ray",
+        "train.engine=ray",
+        "train.processes=2",
+    ]
+
+
+def test_fewer_than_one_process_is_refused(place: Place) -> None:
+    assert place("train", place.recipe, "--processes", "0").exit_code == 2
+    result = place("train", place.recipe, "train.processes=0")
+    assert result.exit_code == 2
+    assert "train.processes" in result.stderr
+
+
+def test_half_a_launcher_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = place("train", place.recipe)
+    assert result.exit_code == 2
+    assert "WORLD_SIZE without RANK" in result.stderr
+
+
+def test_check_foresees_a_base_that_cannot_be_sharded(place: Place) -> None:
+    result = place("check", place.recipe, "train.shard=full", "train.processes=2", "adapter.kind=qlora")
+    assert result.exit_code == 2
+    assert "four bits" in result.stdout
 
 
 def test_a_mistyped_verb_or_option_is_told_the_nearest() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from yibu import tasks
 from yibu.augment import AugmentSettings, augment
+from yibu.bench import BenchConfig, BenchSettings, bench
 from yibu.core import log
 from yibu.core.errors import InputError, RecipeError
 from yibu.core.recipe import PlugSettings, Settings, apply_overrides, dump_yaml, load_yaml, parse
@@ -58,6 +60,7 @@ class Recipe(Settings):
     )
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    bench: BenchSettings = BenchSettings()
 
     @model_validator(mode="after")
     def _one_number_of_folds(self) -> Recipe:
@@ -120,8 +123,8 @@ def load(source: Path, overrides: Sequence[str] = ()) -> Recipe:
 def build(recipe: Recipe, store: Store) -> Built:
     """From raw rows to a measured model. What exists is not made again."""
     data = make_data(recipe, store)
-    base = base_if_here(recipe, store)
-    data_report = make_data_report(recipe, store, data, base)
+    data_report = make_data_report(recipe, store, data)
+    base = resolve_base(recipe, store)
     model = make_model(recipe, store, data, base)
     report = make_report(recipe, store, data, model, base)
     return Built(data, data_report, model, report)
@@ -154,19 +157,19 @@ def _grown(recipe: Recipe, store: Store, data: Artifact) -> Artifact:
     return data if recipe.augment is None else store.run(augment, recipe.augment, data=data)
 
 
-def make_data_report(recipe: Recipe, store: Store, data: Artifact, base: BaseSettings | None) -> Artifact:
+def make_data_report(recipe: Recipe, store: Store, data: Artifact) -> Artifact:
     """What is inconsistent, wrong or missing in the rows: a page, a card, a list for people.
 
-    Args:
-        base: its tokenizer measures lengths; without one they are in characters.
+    Lengths are in tokens of the base; where it is not here, in characters.
     """
+    tokenizer = tokenizer_if_here(recipe, store)
     config = InspectConfig(
         recipe=recipe.name,
         task=task_of(data),
         terms=recipe.data.terms,
         inspect=recipe.inspect,
-        tokenizer=None if base is None else base.path,
-        tokenizer_digest="" if base is None else base.digest,
+        tokenizer=None if tokenizer is None else str(tokenizer[0]),
+        tokenizer_digest="" if tokenizer is None else tokenizer[1],
         judge_labels=can_judge_labels(),
     )
     return _name(store, recipe, "data_report", store.run(inspect, config, data=data))
@@ -174,7 +177,7 @@ def make_data_report(recipe: Recipe, store: Store, data: Artifact, base: BaseSet
 
 def make_model(recipe: Recipe, store: Store, data: Artifact, base: BaseSettings | None = None) -> Artifact:
     """A trained adapter. A base that was not looked for yet must be here."""
-    base = trainable(base or locate_base(recipe, store), store)
+    base = base or resolve_base(recipe, store)
     config = Config(base=base, task=task_of(data), adapter=recipe.adapter, train=recipe.train)
     return _name(store, recipe, "model", store.run(train, config, data=data))
 
@@ -183,7 +186,7 @@ def make_report(
     recipe: Recipe, store: Store, data: Artifact, model: Artifact, base: BaseSettings | None = None
 ) -> Artifact:
     """Base, tuned model and baselines on the untouched test split; and on all folds, where the recipe asks for such."""
-    base, settings, task = trainable(base or locate_base(recipe, store), store), recipe.evaluate, task_of(data)
+    base, settings, task = base or resolve_base(recipe, store), recipe.evaluate, task_of(data)
     parts = {"base_answers": _answers(recipe, store, base, data), "answers": _answers(recipe, store, base, data, model)}
     if _is_recalibrated(settings, task):
         parts["valid_base_answers"] = _answers(recipe, store, base, data, split="valid")
@@ -290,26 +293,51 @@ def _is_recalibrated(settings: EvaluateSettings, task: Settings) -> bool:
     return settings.recalibrate != "none" and settings.split == "test" and tasks.build(task).closed_set
 
 
+def measure(
+    settings: BenchSettings, store: Store, model: Artifact | None = None, data: Artifact | None = None
+) -> Artifact:
+    """Latency and cost of a trained model, or of the endpoint that the settings name. Each call measures again.
+
+    Args:
+        data: whose prompts are sent; those of the model's own rows, for a fair picture.
+    """
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    config = BenchConfig(moment=moment, bench=settings, task=None if data is None else task_of(data))
+    if model is not None and settings.engine is None:
+        from yibu.train.replay import base_of
+
+        base, trained = base_of(model, store), parse(Config, model.manifest.config).train
+        own = {"base_path": base.path, "base_digest": base.digest}
+        config = config.model_copy(
+            update={**own, "device": trained.device, "dtype": trained.dtype, "threads": trained.threads}
+        )
+    given = {"model": model, "data": data}
+    return store.run(bench, config, **{name: artifact for name, artifact in given.items() if artifact is not None})
+
+
 def locate_base(recipe: Recipe, store: Store) -> BaseSettings:
-    """The base's files on this machine; one in FP8 as it lies there, see `trainable`."""
+    """The base's files on this machine; one in FP8 as it lies there, see `resolve_base`."""
     from yibu.model.resolve import locate
 
     base = locate(recipe.base, store)
     return BaseSettings(name=base.name, path=str(base.path), digest=base.digest)
 
 
-def trainable(base: BaseSettings, store: Store) -> BaseSettings:
-    """The base; of one in block-wise FP8 its copy in bf16, made once."""
+def resolve_base(recipe: Recipe, store: Store) -> BaseSettings:
+    """The base that is trained and asked: its files on this machine; of one in block-wise FP8 its copy in bf16."""
     from yibu.model.resolve import plain
 
+    base = locate_base(recipe, store)
     path, digest = plain(Path(base.path), base.digest, store)
     return base.model_copy(update={"path": str(path), "digest": digest})
 
 
-def base_if_here(recipe: Recipe, store: Store) -> BaseSettings | None:
-    """The base, or None where it is not on this machine. Its files are hashed: for a large base that takes minutes."""
+def tokenizer_if_here(recipe: Recipe, store: Store) -> tuple[Path, str] | None:
+    """Folder and digest of the base's tokenizer, or None where the base is not on this machine."""
+    from yibu.model.resolve import resolve_tokenizer
+
     try:
-        return locate_base(recipe, store)
+        return resolve_tokenizer(recipe.base, store)
     except InputError as error:  # rows can be looked at before there is a base
         _logger.info("lengths are given in characters, for there is no tokenizer: %s", error.what)
         return None

@@ -8,6 +8,7 @@ LoRA has to leave in everybody's format besides; the peft side of each check is 
 from __future__ import annotations
 
 import importlib.util
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
+from typer.testing import CliRunner
 
-from tiny import ARCHITECTURES, tiny_ids, tiny_model
+from tiny import ARCHITECTURES, tiny_base, tiny_ids, tiny_model
 from yibu import adapters, bases
 from yibu.adapters import lora
-from yibu.core.errors import BaseModelError, InputError, TrainingError
+from yibu.cli import app
+from yibu.core.errors import BaseModelError, InputError, RecipeError, TrainingError, YibuError
+from yibu.core.store import Store
 
 # Number of adapted modules of each role in the tiny models, counted by hand from their configs: two layers (V4 three),
 # of which the first is dense in the mixtures.
@@ -283,8 +287,9 @@ def test_every_kind_refuses_another_base(kind: str, tmp_path: Path) -> None:
     for other in others:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with pytest.raises((BaseModelError, TrainingError)):
+            with pytest.raises(BaseModelError) as caught:
                 plug.load(other, tmp_path)
+        told(caught.value)
     with pytest.raises(BaseModelError):
         plug.load(tiny_model(architecture), tmp_path / "nothing")
 
@@ -295,6 +300,64 @@ def test_a_base_in_16_bits_is_the_same_base(kind: str, tmp_path: Path) -> None:
     tuned, _, _, _ = attached(kind, KINDS[kind][0], "llama")
     plug.save(tuned, tmp_path)
     plug.load(tiny_model("llama").bfloat16(), tmp_path)
+
+
+BAD: list[tuple[str, str, dict[str, Any], str]] = [
+    ("experts", "llama", {"experts": {1: (0,)}}, "no routed experts"),
+    ("lora", "llama", {"experts": True}, "no routed experts"),
+    *((kind, "llama", {"targets": ("shared_experts",)}, "adapter.targets") for kind in ("lora", "qlora", "full")),
+    ("lora", "deepseek_v3", {"targets": ("router",)}, "cannot be adapted"),
+    ("experts", "deepseek_v3", {"experts": {1: (0, 4)}}, "experts that layer 1 does not have"),
+    ("experts", "deepseek_v3", {"experts": {1: (-1,)}}, "experts that layer 1 does not have"),
+    ("experts", "deepseek_v3", {"experts": {0: (0,)}}, "no routed experts"),
+    ("experts", "deepseek_v3", {"experts": {2: (0,)}}, "no routed experts"),
+    ("experts", "deepseek_v3", {}, "not been scored"),
+    *(
+        (kind, "qwen2", {"layers": layers}, "beyond the depth")
+        for kind in ("lora", "qlora", "bottleneck", "full")
+        for layers in ("top-3", "1-2", (2,))
+    ),
+    ("lora+bottleneck", "qwen2", {"lora": {"layers": "top-3"}}, "beyond the depth"),
+    ("lora+bottleneck", "qwen2", {"bottleneck": {"layers": (2,)}}, "beyond the depth"),
+]
+
+
+def told(error: YibuError) -> None:
+    """What a person needs: what was wrong, what was got, what is allowed, what to do."""
+    assert error.exit_code == 2
+    parts = {"what": error.what, "got": error.got, "allowed": error.allowed, "do": error.do}
+    assert [name for name, part in parts.items() if part is None or part == ""] == []
+
+
+@pytest.mark.parametrize(("kind", "architecture", "table", "says"), BAD, ids=lambda value: str(value)[:40])
+def test_settings_that_do_not_fit_the_base_are_told(
+    kind: str, architecture: str, table: dict[str, Any], says: str
+) -> None:
+    """From shapes alone, before a weight is read; and nothing is left behind in the model."""
+    plug, model = adapters.FAMILY.load(kind), tiny_model(architecture)
+    names = [name for name, _ in model.named_modules()]
+    with pytest.raises(RecipeError, match=says) as caught:
+        plug.plan(model, bases.facts_for(model.config), plug.Settings.model_validate({"kind": kind, **table}))
+    told(caught.value)
+    assert [name for name, _ in model.named_modules()] == names
+
+
+def test_a_bad_setting_ends_the_command_with_2(tmp_path: Path) -> None:
+    """The same through the command line: nothing is trained, and what to do is said."""
+    rows = [{"text": f"cough {n}", "label": "ab"[n % 2]} for n in range(80)]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    base = tiny_base(tmp_path / "base", "deepseek_v3")
+    for given, says in (
+        (["adapter.kind=lora", "adapter.layers=top-3"], "top-1 to top-2"),
+        (["adapter.kind=experts", "adapter.experts={1: [4]}"], "0 to 3"),
+    ):
+        for verb in ("check", "train"):
+            arguments = [verb, str(tmp_path / "rows.jsonl"), f"base={base}", *given, "--store", str(tmp_path / "store")]
+            done = CliRunner().invoke(app, arguments)
+            assert done.exit_code == 2, done.output
+            assert says in " ".join(done.output.split())
+    stages = {artifact.manifest.stage for artifact in Store(tmp_path / "store").artifacts()}
+    assert "train" not in stages
 
 
 def test_every_kind_is_here() -> None:

@@ -23,7 +23,9 @@ PLUGS = {
         *("licence_plate", "medical_record", "name", "other_id", "passport", "phone"),
         *("presidio", "ssn", "url", "vehicle"),
     ],
+    "engines": ["openai", "triton"],
     "importers": ["axolotl", "llamafactory", "swift", "trl"],
+    "meters": ["modelled", "nvml", "rapl"],
     "readers": ["csv", "dataset_info", "hub", "icd10cm", "json", "jsonl", "parquet", "pubtator"],
     "shapes": [
         *("alpaca", "fields", "messages", "ner_tags", "prompt_completion"),

@@ -26,6 +26,8 @@ HEAVY += [
     "rouge_score",
     "gguf",
     "simple_icd_10_cm",
+    "httpx",
+    "zeus",
     "mlflow",
     "wandb",
     "tensorboard",
@@ -60,10 +62,13 @@ def test_imports_point_down() -> None:
         "import yibu.cli",
         "import yibu.doctor",
         "import yibu.chat",
+        "import yibu.bench, yibu.bench.client, yibu.bench.own",
         "import yibu.pipeline",
         "from yibu.pipeline import Recipe; Recipe.model_json_schema()",
-        "from yibu import adapters, attacks, augmenters, bases, detectors, importers, readers, shapes, tasks\n"
-        "for family in (adapters, attacks, augmenters, bases, detectors, importers, readers, shapes, tasks):\n"
+        "from yibu import adapters, attacks, augmenters, bases, detectors\n"
+        "from yibu import engines, importers, meters, readers, shapes, tasks\n"
+        "first = (adapters, attacks, augmenters, bases, detectors)\n"
+        "for family in (*first, engines, importers, meters, readers, shapes, tasks):\n"
         "    family.FAMILY.all()\n"
         "from yibu.train import TRACKERS; TRACKERS.all()",
     ],

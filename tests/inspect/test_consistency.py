@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from yibu import tasks
 from yibu.core.record import Row, Split
-from yibu.inspect.consistency import ConsistencySettings, _Near, bare_label, edits, find, label_typos
+from yibu.inspect.alike import Near, edits
+from yibu.inspect.consistency import ConsistencySettings, bare_label, find, label_typos
 
 TASK = tasks.build(tasks.settings_of({"kind": "classify", "prompt": "{text}", "label": "{label}"}))
 WRITE = tasks.build(tasks.settings_of({"kind": "generate", "prompt": "{text}", "target": "{answer}"}))
@@ -256,7 +257,7 @@ def reference(one: str, other: str) -> int:
 def test_the_index_misses_no_neighbour(words: list[str], word: str) -> None:
     for limit in (1, 2):
         expected = [(other, reference(word, other)) for other in sorted(set(words) - {word})]
-        assert _Near(words, limit).of(word) == [pair for pair in expected if pair[1] <= limit]
+        assert Near(words, limit).of(word) == [pair for pair in expected if pair[1] <= limit]
 
 
 @given(st.lists(st.text("abcdefgh", min_size=1, max_size=6), min_size=1, max_size=4), st.data())

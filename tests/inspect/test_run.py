@@ -55,6 +55,15 @@ def test_everything_is_written(made: Artifact) -> None:
     assert made.file("data.html").read_bytes() == made.file("data.en.html").read_bytes(), "the rows are English"
 
 
+def test_long_work_in_a_process_of_its_own_finds_the_same(
+    made: Artifact, data: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yibu.inspect.run._ASIDE", 0)
+    aside = Store(tmp_path).run(inspect, InspectConfig(recipe="notes", task=TASK, inspect=FAST), data=data)
+    for name in ("consistency.json", "review.csv"):
+        assert aside.file(name).read_bytes() == made.file(name).read_bytes()
+
+
 def test_planted_mistakes_are_found_and_queued(made: Artifact) -> None:
     wrong = {row.id for place, (_, row) in enumerate(sample_rows()) if place % 30 == 7 and place < 240}
     found = {item["id"] for item in made.read_json("labels.json")["suspects"]}

@@ -256,12 +256,11 @@ def test_it_is_trained_merged_and_asked(tmp_path: Path) -> None:
     fp8_base(tmp_path / "fp8")
     store, wanted = Store(tmp_path / "store"), recipe(tmp_path, tmp_path / "fp8")
     data = pipeline.make_data(wanted, store)
-    base = pipeline.base_if_here(wanted, store)
-    assert base is not None
+    base = pipeline.locate_base(wanted, store)
     assert base.path == str(tmp_path / "fp8")
     assert [a.manifest.stage for a in store.artifacts()] == ["prepare"], "rows are looked at without a copy of the base"
 
-    model = pipeline.make_model(wanted, store, data, base)
+    model = pipeline.make_model(wanted, store, data, pipeline.resolve_base(wanted, store))
     assert model.id == pipeline.make_model(wanted, store, data).id
     summary = model.read_json("summary.json")
     assert summary["steps"] == 1

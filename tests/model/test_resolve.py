@@ -16,7 +16,7 @@ from tiny import TEMPLATE, tiny_base, tiny_gguf, tiny_ids, tiny_tokenizer
 from yibu.core.errors import BaseModelError, InputError
 from yibu.core.store import Store
 from yibu.model import convert
-from yibu.model.resolve import load_model, load_tokenizer, resolve
+from yibu.model.resolve import load_model, load_tokenizer, resolve, resolve_tokenizer
 
 
 @pytest.fixture
@@ -216,6 +216,26 @@ def test_hub_id_from_the_local_cache(folder: Path, store: Store, tmp_path: Path)
 
     (base.path / "model.safetensors").unlink()
     assert "no weights" in refusal("owner/name", store)
+
+
+def test_the_tokenizer_alone_asks_nothing_of_the_weights(folder: Path, store: Store) -> None:
+    path, digest = resolve_tokenizer(str(folder), store)
+    assert path == folder
+    (weights,) = folder.glob("*.safetensors")
+    save_file({"other": torch.ones(1)}, weights)
+    assert resolve_tokenizer(str(folder), store) == (path, digest)
+    (folder / "chat_template.jinja").write_text("another")
+    assert resolve_tokenizer(str(folder), store)[1] != digest
+
+
+def test_the_tokenizer_alone_of_a_gguf(tmp_path: Path, store: Store) -> None:
+    pytest.importorskip("gguf")
+    path, digest = resolve_tokenizer(str(tiny_gguf(tmp_path / "tiny.gguf")), store)
+    assert not [*path.glob("*.safetensors")]
+    text = "The cough, 3 weeks. 咳嗽"
+    whole = resolve(str(tmp_path / "tiny.gguf"), store)
+    assert load_tokenizer(path)(text)["input_ids"] == load_tokenizer(whole.path)(text)["input_ids"]
+    assert digest != whole.digest
 
 
 def test_gguf_is_unpacked_once_and_exactly(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,7 @@ def chosen_layers(layers: str | tuple[int, ...], depth: int) -> frozenset[int]:
             "adapter.layers goes beyond the depth of this base.",
             got=layers if isinstance(layers, str) else list(layers),
             allowed=f"its {depth} layers, numbered 0 to {depth - 1}: top-1 to top-{depth}, ranges and lists within",
+            do="lower adapter.layers, or set layers: all",
         )
     return chosen
 

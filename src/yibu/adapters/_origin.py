@@ -56,6 +56,7 @@ def check_mark(model: Any, mark: dict[str, Any] | None) -> None:
         raise BaseModelError(
             "The adapter was trained on another checkpoint of this architecture: its answers would be wrong.",
             got=f"{found['model_type']} with {found['num_layers']} layers and other weights",
+            allowed="the checkpoint that it was trained on, in any number of bits",
             do="load it on the base it was trained on",
         )
 

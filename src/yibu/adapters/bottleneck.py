@@ -23,7 +23,7 @@ from yibu.adapters._origin import check_mark, mark_of, write_tensors
 from yibu.adapters._targets import modules_by_role
 from yibu.adapters.lora import GATE
 from yibu.core.architecture import Facts
-from yibu.core.errors import BaseModelError, InputError, RecipeError, TrainingError
+from yibu.core.errors import BaseModelError, InputError, RecipeError
 from yibu.core.recipe import Settings as BaseSettings
 
 CONFIG = "bottleneck_config.json"
@@ -163,8 +163,11 @@ def hang_saved(model: Any, names: list[str], settings: Settings, gated: bool = F
     """
     there = {name for name, _ in model.named_modules()}
     if missing := sorted(set(names) - there):
-        raise TrainingError(
-            "The adapter does not fit this base.", got=f"blocks that it lacks: {', '.join(missing[:3])}"
+        raise BaseModelError(
+            "The adapter does not fit this base.",
+            got=f"blocks that it lacks: {', '.join(missing[:3])}",
+            allowed="a base that has every block of the adapter",
+            do="load it on the base it was trained on",
         )
     add(model, Plan((PlannedClass("block", "bottleneck", tuple(names), (), 0, 0, 0),), 0), settings, gated)
 
@@ -182,7 +185,7 @@ def fill(model: Any, folder: Path, trainable: bool) -> None:
     wrong = sorted(set(stored) ^ set(places))
     wrong += sorted(name for name in set(stored) & set(places) if stored[name].shape != places[name].shape)
     if wrong:
-        raise TrainingError(
+        raise BaseModelError(
             "The adapter does not fit this base: its answers would be wrong without an error.",
             got=f"{len(wrong)} tensors, among them {', '.join(wrong[:3])}",
             allowed=f"every tensor of {WEIGHTS} in its place",

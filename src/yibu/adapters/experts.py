@@ -7,13 +7,10 @@ chosen ones are trained whole (``method: whole``, the paper's way) or by a low-r
 transformers keeps all experts of a layer in two tensors ``[num_experts, out, in]``, so a mask on the gradient would not
 do: weight decay would still move the experts that are masked. Here the tensors of the base are never written. What is
 trained is a difference to them, for the chosen experts alone, in parameters of its own; it begins at zero, weight decay
-pulls it back to the base, and it is what is saved. The forward pass is an implementation of transformers'
-`ExpertsInterface`, so that no method of the library is replaced.
+pulls it back to the base, and it is what is saved. The forward pass is in `yibu.adapters._chosen`.
 
 Beside the contract of the family there are ``needs_scores``, ``with_scores`` and ``foreseen``, because a plan needs a
 choice, and a choice needs forward passes over the rows. ``adapted`` and ``check`` read off a model what is trained.
-
-Legend: E experts, C chosen experts, S pairs of a token and one of its experts, I input and O output features, R rank.
 """
 
 from __future__ import annotations
@@ -29,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from yibu.adapters import Plan, PlannedClass
+from yibu.adapters._chosen import FUSED, PART, difference, empty_part, shapes_of, use_chosen, use_plain
 from yibu.adapters._origin import check_mark, mark_of
 from yibu.core.architecture import Facts
 from yibu.core.errors import BaseModelError, RecipeError, TrainingError
@@ -39,12 +37,6 @@ if TYPE_CHECKING:
 
 CONFIG = "expert_deltas.json"
 WEIGHTS = "expert_deltas.safetensors"
-# The two fused tensors of a layer, in the order in which a token passes them.
-FUSED = ("gate_up_proj", "down_proj")
-# In transformers' registry; what stands behind it is the implementation that the model had before.
-NAME = "yibu_chosen_experts+"
-# Where on an experts module the trained part hangs.
-PART = "chosen"
 
 Method = Literal["whole", "lora"]
 Choice = dict[int, tuple[int, ...]]
@@ -337,9 +329,9 @@ def merge(model: Any) -> Any:
             part = experts.chosen
             index = torch.tensor(part.experts, device=experts.down_proj.device)
             for fused in FUSED:
-                getattr(experts, fused).index_add_(0, index, _difference(part, fused))
+                getattr(experts, fused).index_add_(0, index, difference(part, fused))
             delattr(experts, PART)
-    causal.set_experts_implementation(_implementation(causal).removeprefix(NAME))
+    use_plain(causal)
     return causal
 
 
@@ -354,15 +346,15 @@ def _hang(model: Any, plan: ExpertsPlan, settings: Settings, fresh: bool) -> Any
     from yibu.adapters._adapted import Adapted
 
     model.requires_grad_(False)
-    _use_chosen(model)
+    use_chosen(model)
     parts = []
     for name, layer in plan.layers.items():
         chosen = plan.choice[layer]
         experts = model.get_submodule(name)
-        part = _empty_part(experts, name, chosen, settings)
+        part = empty_part(experts, name, chosen, settings)
         for fused in FUSED:
             weight = getattr(experts, fused)
-            for kind, shape in _shapes(tuple(weight.shape), len(chosen), settings).items():
+            for kind, shape in shapes_of(tuple(weight.shape), len(chosen), settings).items():
                 trained = torch.zeros(shape, dtype=torch.float32, device=weight.device)
                 if kind == "A" and fresh:
                     for matrix in trained:
@@ -372,153 +364,6 @@ def _hang(model: Any, plan: ExpertsPlan, settings: Settings, fresh: bool) -> Any
         parts.append(part)
     record = settings.model_copy(update={"experts": dict(plan.choice)}).as_config()
     return Adapted(model, record, switches=parts).train(model.training)
-
-
-def _difference(part: Any, fused: str) -> Tensor:
-    """What is added to the chosen experts of a fused tensor, ``[C, O, I]`` in fp32."""
-    if part.method == "whole":
-        whole: Tensor = getattr(part, f"{fused}_delta")
-        return whole
-    a_CRI, b_COR = getattr(part, f"{fused}_A"), getattr(part, f"{fused}_B")
-    low: Tensor = (b_COR @ a_CRI) * part.scaling
-    return low
-
-
-def chosen_experts_forward(
-    experts: Any, hidden_TH: Tensor, top_k_index: Tensor, top_k_weights: Tensor, before: str = "grouped_mm"
-) -> Tensor:
-    """Forward pass of an experts module, the difference of its chosen experts included.
-
-    Tokens are sorted by expert as transformers' ``grouped_mm`` sorts them, and summed up in its order, so that a
-    difference of zero changes no bit. An expert that is not chosen costs no gradient of a weight.
-
-    Args:
-        experts: the module; one without chosen experts is left to its implementation of `before`.
-        top_k_index, top_k_weights: ``[T, K]``, experts of each token and their weights.
-    """
-    import torch
-
-    part = getattr(experts, PART, None)
-    if part is None or not part.enabled:
-        plain: Tensor = _plain_forward(experts, before)(experts, hidden_TH, top_k_index, top_k_weights)
-        return plain
-    num_tokens, num_picked = top_k_index.shape
-    sorted_S, order_S = torch.sort(top_k_index.reshape(-1), stable=True)
-    counts = torch.bincount(sorted_S, minlength=experts.num_experts).tolist()
-    up_S = _products(part, "gate_up_proj", experts.gate_up_proj, hidden_TH[order_S // num_picked], counts)
-    down_SH = _products(part, "down_proj", experts.down_proj, experts._apply_gate(up_S), counts)
-    weighted_SH = down_SH * top_k_weights.reshape(-1)[order_S].unsqueeze(-1)
-    back_S = torch.empty_like(order_S)
-    back_S[order_S] = torch.arange(len(order_S), device=order_S.device)
-    summed: Tensor = weighted_SH[back_S].view(num_tokens, num_picked, -1).sum(dim=1)
-    return summed.to(hidden_TH.dtype)
-
-
-def _products(part: Any, fused: str, weight_EOI: Tensor, x_SI: Tensor, counts: list[int]) -> Tensor:
-    """``x W^T`` of each pair by the weights of its expert, trained ones where it is chosen; ``[S, O]``."""
-    import torch
-    import torch.nn.functional as F
-
-    whole = part.method == "whole"
-    if whole:
-        index = torch.tensor(part.experts, device=weight_EOI.device)
-        # Rounded to the base's type as the merged weights will be: what is trained is what will be served.
-        trained = (weight_EOI[index] + getattr(part, f"{fused}_delta")).to(weight_EOI.dtype).unbind(0)
-    else:
-        a, b = (getattr(part, f"{fused}_{kind}").to(x_SI.dtype).unbind(0) for kind in ("A", "B"))
-    inputs = torch.split(x_SI, counts)
-    frozen = F.grouped_mm(x_SI, weight_EOI.transpose(-2, -1), offs=_ends(counts, x_SI)) if _can_group(x_SI) else None
-    frozen_parts = None if frozen is None else torch.split(frozen, counts)
-    outputs = []
-    for expert, x_NI in enumerate(inputs):
-        if not counts[expert]:
-            continue
-        slot = part.slots.get(expert)
-        if slot is not None and whole:
-            outputs.append(F.linear(x_NI, trained[slot]))
-            continue
-        y_NO = F.linear(x_NI, weight_EOI[expert]) if frozen_parts is None else frozen_parts[expert]
-        if slot is not None:
-            low_NR = F.linear(F.dropout(x_NI, part.dropout, part.training), a[slot])
-            y_NO = y_NO + F.linear(low_NR, b[slot]) * part.scaling
-        outputs.append(y_NO)
-    return torch.cat(outputs)
-
-
-def _can_group(x_SI: Tensor) -> bool:
-    """Whether one kernel computes all experts: on GPUs, where a launch for each costs more than the work it saves."""
-    import torch
-
-    return (
-        x_SI.device.type == "cuda"
-        and x_SI.dtype == torch.bfloat16
-        and torch.cuda.get_device_capability(x_SI.device) >= (8, 0)
-    )
-
-
-def _ends(counts: list[int], x_SI: Tensor) -> Tensor:
-    import torch
-
-    return torch.tensor(counts, device=x_SI.device).cumsum(0, dtype=torch.int32)
-
-
-def _plain_forward(experts: Any, before: str) -> Any:
-    from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
-
-    # The class's own forward pass, below the decorator that asks the registry.
-    return ALL_EXPERTS_FUNCTIONS.get_interface(before, type(experts).forward.__wrapped__)
-
-
-def _use_chosen(model: Any) -> None:
-    """Have the experts of this model computed by `chosen_experts_forward`."""
-    from functools import partial
-
-    from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
-
-    before = _implementation(model)
-    if before.startswith(NAME):
-        raise TrainingError("The experts of this model are trained already.", do="load the base anew")
-    ALL_EXPERTS_FUNCTIONS.register(NAME + before, partial(chosen_experts_forward, before=before))
-    model.set_experts_implementation(NAME + before)
-    if _implementation(model) != NAME + before:
-        raise TrainingError(
-            "This architecture's experts cannot be computed otherwise than transformers does.",
-            got=type(model).__name__,
-            do="use adapter.kind: lora",
-        )
-
-
-def _implementation(model: Any) -> str:
-    return str(model.config.get_text_config()._experts_implementation or "eager")
-
-
-def _empty_part(experts: Any, name: str, chosen: tuple[int, ...], settings: Settings) -> Any:
-    """An empty module that holds what is trained of an experts module."""
-    from torch import nn
-
-    plain = getattr(experts, "has_gate", False) and not (
-        experts.has_bias or experts.is_transposed or experts.has_post_expert_norm or experts._is_expert_parallel
-    )
-    if not plain:
-        raise TrainingError(
-            "The experts of this architecture have a layout that yibu cannot train.",
-            got=f"{name} of {type(experts).__name__}",
-            allowed="gated experts [num_experts, out, in] without bias, all on one device",
-        )
-    part = nn.Module()
-    part.experts, part.slots = chosen, {expert: slot for slot, expert in enumerate(chosen)}  # type: ignore[assignment]
-    part.method, part.scaling, part.dropout = settings.method, settings.alpha / settings.r, settings.dropout  # type: ignore[assignment]
-    part.enabled = True  # type: ignore[assignment]
-    part.train(experts.training)
-    return part
-
-
-def _shapes(shape: tuple[int, ...], num_chosen: int, settings: Settings) -> dict[str, tuple[int, int, int]]:
-    """Kind -> shape of what is trained of one fused tensor."""
-    _, out, into = shape
-    if settings.method == "whole":
-        return {"delta": (num_chosen, out, into)}
-    return {"A": (num_chosen, settings.r, into), "B": (num_chosen, out, settings.r)}
 
 
 @dataclass(frozen=True)
@@ -567,17 +412,25 @@ def _choice(modules: Mapping[int, _ExpertsModule], settings: Settings) -> Choice
     else:
         raise RecipeError(
             "The experts have not been scored yet, so there is no choice among them.",
+            got="neither adapter.experts nor adapter.scores",
+            allowed="one of them",
             do="give adapter.experts, or let training score them on its rows",
         )
     for layer, chosen in choice.items():
         if layer not in modules:
             raise RecipeError(
-                "adapter.experts names a layer that has no routed experts.", got=layer, allowed=sorted(modules)
+                "adapter.experts names a layer that has no routed experts.",
+                got=layer,
+                allowed=sorted(modules),
+                do="take the layer out of adapter.experts; the first layers of DeepSeek's mixtures are dense",
             )
         num = modules[layer].num_experts
         if wrong := [expert for expert in chosen if not 0 <= expert < num]:
             raise RecipeError(
-                f"adapter.experts names experts that layer {layer} does not have.", got=wrong, allowed=f"0 to {num - 1}"
+                f"adapter.experts names experts that layer {layer} does not have.",
+                got=wrong,
+                allowed=f"0 to {num - 1}",
+                do="experts are counted from 0; leave adapter.experts out to have them chosen by the rows",
             )
     return choice
 

@@ -113,9 +113,10 @@ def load(model: Any, folder: Path, linear_class: type | None = None, trainable: 
     stored, places = load_file(folder / WEIGHTS), dict(model.named_parameters())
     wrong = sorted(n for n, value in stored.items() if n not in places or places[n].shape != value.shape)
     if wrong or not stored:
-        raise TrainingError(
+        raise BaseModelError(
             "The trained weights do not fit this base: its answers would be wrong without an error.",
             got=f"{len(wrong)} tensors, among them {', '.join(wrong[:3])}" if wrong else f"an empty {WEIGHTS}",
+            allowed=f"every tensor of {WEIGHTS} in its place",
             do="load them on the base they were trained on",
         )
     model.requires_grad_(False)
@@ -164,7 +165,7 @@ def _wanted(facts: Facts, found: dict[str, list[str]], settings: Settings) -> se
                     f"adapter.targets names a role that this base ({facts.name}) does not have.",
                     got=target,
                     allowed=["all", *roles],
-                    do=f"did you mean {close!r}?" if close else None,
+                    do=f"did you mean {close!r}?" if close else "name some of the allowed ones, or set targets: all",
                 )
         return set(settings.targets)
     return {name for name, role in roles.items() if _by_default(role, settings)}

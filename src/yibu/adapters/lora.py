@@ -301,7 +301,12 @@ def _wanted_roles(facts: Facts, settings: Settings) -> list[Role]:
     adaptable = {role.name: role for role in facts.roles if role.kind in ADAPTABLE}
     experts = [role for role in adaptable.values() if role.kind == "experts"]
     if settings.experts and not experts:
-        raise RecipeError("adapter.experts is on, but this architecture has no routed experts.", got=facts.name)
+        raise RecipeError(
+            "adapter.experts is on, but this architecture has no routed experts.",
+            got=facts.name,
+            allowed="experts: true on a mixture of experts such as DeepSeek V2, V3, V3.2 or V4",
+            do="set adapter.experts: false",
+        )
     if settings.targets == "all":
         wanted = [role for role in adaptable.values() if role.adapt]
     else:
@@ -312,7 +317,7 @@ def _wanted_roles(facts: Facts, settings: Settings) -> list[Role]:
                     f"adapter.targets names a role that cannot be adapted in {facts.name}.",
                     got=target,
                     allowed=["all", *adaptable],
-                    do=f"did you mean {close!r}?" if close else None,
+                    do=f"did you mean {close!r}?" if close else "name some of the allowed ones, or set targets: all",
                 )
         wanted = [role for role in adaptable.values() if role.name in settings.targets]
     return wanted + [role for role in experts if settings.experts and role not in wanted]
@@ -429,7 +434,7 @@ def _check_loaded(model: Any, path: Path) -> None:
         if not torch.equal(stored[name], placed[name].cpu().to(stored[name].dtype))
     )
     if wrong:
-        raise TrainingError(
+        raise BaseModelError(
             "The adapter does not fit this base: its answers would be wrong without an error.",
             got=f"{len(wrong)} tensors, among them {', '.join(wrong[:3])}",
             allowed=f"every tensor of {path.name} in its place",

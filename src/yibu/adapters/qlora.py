@@ -65,7 +65,12 @@ def plan(model: Any, facts: Facts, settings: Settings) -> QuantisedPlan:
     planned = lora.plan(model, facts, settings)
     wrapped = [p.role for p in planned.classes if p.kind != "linear"]
     if wrapped:
-        raise RecipeError("A 4-bit base cannot adapt these parts.", got=wrapped, do="leave them out of adapter.targets")
+        raise RecipeError(
+            "A 4-bit base cannot adapt these parts.",
+            got=wrapped,
+            allowed="linear layers",
+            do="leave them out of adapter.targets",
+        )
     kinds = {role.name: role.kind for role in facts.roles}
     names = [
         name
@@ -168,7 +173,10 @@ def quantise(model: Any, how: dict[str, Any]) -> None:
             quantise_linear(model, name, how["double_quant"], BLOCK)
         else:
             raise BaseModelError(
-                "The adapter was trained on a base of another kind.", got=f"no {name}", do="load it on its own base"
+                "The adapter was trained on a base of another kind.",
+                got=f"no {name}",
+                allowed="a base that has every part that was put into 4 bits",
+                do="load it on its own base",
             )
 
 

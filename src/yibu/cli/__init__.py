@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from yibu.cli.session import Session, command, session
+from yibu.cli.session import INTERRUPTED, Session, command, session
 
 if TYPE_CHECKING:
     from yibu.core.errors import BaseModelError
@@ -46,7 +46,10 @@ StorePath = Annotated[
     Path | None, typer.Option("--store", envvar="YIBU_STORE", help="folder of the artifacts", show_default=".yibu")
 ]
 Engine = Annotated[
-    Literal["local", "ray"] | None, typer.Option("--engine", help="what prepares the rows; ray: over a cluster")
+    Literal["local", "ray"] | None, typer.Option("--engine", help="what prepares the rows and trains; ray: a cluster")
+]
+Processes = Annotated[
+    int | None, typer.Option("--processes", min=1, help="that train together on this machine; see torchrun for more")
 ]
 Json = Annotated[bool, typer.Option("--json", help="machine-readable lines on stdout")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="log more, and show tracebacks")]
@@ -82,9 +85,15 @@ def as_overrides(arguments: Sequence[str]) -> list[str]:
     return result
 
 
-def with_engine(overrides: Sequence[str] | None, engine: str | None) -> list[str]:
-    """The overrides, with what ``--engine`` stands for."""
-    return [*(overrides or ()), *([] if engine is None else [f"data.engine={engine}"])]
+def with_engine(
+    overrides: Sequence[str] | None,
+    engine: str | None,
+    sections: Sequence[str] = ("data",),
+    processes: int | None = None,
+) -> list[str]:
+    """The overrides, with what ``--engine`` and ``--processes`` stand for."""
+    engines = [] if engine is None else [f"{section}.engine={engine}" for section in sections]
+    return [*(overrides or ()), *engines, *([] if processes is None else [f"train.processes={processes}"])]
 
 
 def _version(wanted: bool) -> None:
@@ -114,6 +123,7 @@ def run(
     lang: Lang = None,
     engine: Engine = None,
     force: Force = False,
+    processes: Processes = None,
     store: StorePath = None,
     json_lines: Json = False,
     verbose: Verbose = False,
@@ -122,7 +132,8 @@ def run(
     with session(json_lines, verbose) as here:
         from yibu.cli.make import build
 
-        build(here, recipe, with_engine(overrides, engine), lang, store, last="report", force=force)
+        given = with_engine(overrides, engine, ("data", "train"), processes)
+        build(here, recipe, given, lang, store, last="report", force=force)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -216,6 +227,8 @@ def prepare(
 def train(
     recipe: RecipePath,
     overrides: Overrides = None,
+    engine: Engine = None,
+    processes: Processes = None,
     store: StorePath = None,
     json_lines: Json = False,
     verbose: Verbose = False,
@@ -224,7 +237,7 @@ def train(
     with session(json_lines, verbose) as here:
         from yibu.cli.make import build
 
-        build(here, recipe, overrides or (), None, store, last="model")
+        build(here, recipe, with_engine(overrides, engine, ("train",), processes), None, store, last="model")
 
 
 @app.command(rich_help_panel=MAKE)
@@ -355,6 +368,39 @@ def compare(
         found = leaderboard(ReportConfig.model_validate(first.manifest.config), runs)
         language = language_of(first, lang)
         here.tell("comparison", comparison_view(found, language), **found)
+
+
+@app.command(rich_help_panel=ASK)
+def bench(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RECIPE|MODEL] [bench.KEY=VALUE]", help="a model of the store; settings that differ"),
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help="ask this address instead")] = None,
+    engine: Annotated[Literal["openai", "triton"], typer.Option("--engine", help="what it speaks")] = "openai",
+    model: Annotated[str | None, typer.Option("--model", help="name of the model, as the endpoint knows it")] = None,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Latency under load, up to saturation, and what an answer costs; of a tuned model or of any endpoint.
+
+    Exit code 1 if the endpoint died; what was measured is kept.
+    """
+    with session(json_lines, verbose) as here:
+        from yibu.cli import load
+        from yibu.core.store import Store
+
+        shelf = Store(store)
+        name, settings = load.settings_of(words or ())
+        made = load.measured(shelf, name, load.with_endpoint(settings, engine, endpoint, model))
+        latency = made.read_json("latency.json")
+        cost = made.read_json("efficiency.json") if "efficiency.json" in made.manifest.files else None
+        here.tell("bench", load.load_view(latency, cost, made.path), id=made.id, latency=latency, efficiency=cost)
+        if latency["ended"] == "interrupted":
+            raise typer.Exit(INTERRUPTED)
+        if latency["ended"] in load.FAILED:
+            raise typer.Exit(1)
 
 
 # --- verbs that look --------------------------------------------------------------------------------------------------

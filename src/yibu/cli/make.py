@@ -15,6 +15,7 @@ from yibu.cli.history import duration
 from yibu.cli.results import results_view
 from yibu.cli.session import Session, command
 from yibu.core.store import Artifact, Store
+from yibu.train import launch
 
 
 def build(
@@ -39,17 +40,31 @@ def build(
     Raises:
         GateRefused: a gate is missed; all was made and told before.
     """
+    with launch.joined() as followed:
+        if not followed:
+            _build(here, source, overrides, lang, root, last, force)
+
+
+def _build(
+    here: Session,
+    source: Path,
+    overrides: Sequence[str],
+    lang: str | None,
+    root: Path | None,
+    last: Literal["data", "model", "report"],
+    force: bool,
+) -> None:
     began = time.monotonic()
     recipe = pipeline.load(source, overrides)
     store = Store(root)
     known = {artifact.id for artifact in store.artifacts()}
     parts: dict[str, Artifact] = {"data": pipeline.make_data(recipe, store)}
-    base = pipeline.base_if_here(recipe, store)
-    parts["data_report"] = pipeline.make_data_report(recipe, store, parts["data"], base)
+    parts["data_report"] = pipeline.make_data_report(recipe, store, parts["data"])
     if last != "data":
+        base = pipeline.resolve_base(recipe, store)
         parts["model"] = pipeline.make_model(recipe, store, parts["data"], base)
-    if last == "report":
-        parts["report"] = pipeline.make_report(recipe, store, parts["data"], parts["model"], base)
+        if last == "report":
+            parts["report"] = pipeline.make_report(recipe, store, parts["data"], parts["model"], base)
     made = [name for name, artifact in parts.items() if artifact.id not in known]
     seconds = time.monotonic() - began
 

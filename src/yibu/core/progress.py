@@ -23,6 +23,7 @@ from yibu.core.log import console
 
 _LINE_SECONDS = 0.5
 _json_lines = False
+_silent = False
 
 
 def use_json(on: bool) -> None:
@@ -31,9 +32,20 @@ def use_json(on: bool) -> None:
     _json_lines = on
 
 
+def uses_json() -> bool:
+    """Whether progress is machine-readable."""
+    return _json_lines
+
+
+def be_silent() -> None:
+    """Show nothing from now on: for a process whose work another one shows."""
+    global _silent
+    _silent = True
+
+
 def emit(event: str, **values: object) -> None:
     """One JSON line on stdout, only under ``--json``."""
-    if _json_lines:
+    if _json_lines and not _silent:
         print(json.dumps({"event": event, **values}, ensure_ascii=False, default=str), flush=True)
 
 
@@ -82,7 +94,7 @@ def track(title: str, total: float | None = None, done: float = 0) -> Iterator[T
         total: number of units; None where it is not known.
         done: units finished before (a resumed run).
     """
-    if _json_lines or not sys.stderr.isatty():
+    if _json_lines or _silent or not sys.stderr.isatty():
         quiet = _Quiet(title, total, done)
         yield quiet
         quiet.report()

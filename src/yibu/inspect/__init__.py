@@ -30,7 +30,7 @@ class InspectSettings(Settings):
     lang: Literal["auto", "en", "zh"] = Field("auto", description="language of data.html; auto: of the rows")
     max_examples: int = Field(12, ge=0, description="rows shown before and after a step; 0 shows no text of any row")
     max_places: int = Field(3, ge=0, description="files and lines shown for each reason to take a row out")
-    max_measured: int = Field(20_000, ge=100, description="rows of a split whose length is measured, drawn by hash")
+    max_measured: int = Field(5_000, ge=100, description="rows of a split whose length is measured, drawn by hash")
 
 
 class InspectConfig(Settings):
@@ -41,8 +41,8 @@ class InspectConfig(Settings):
         task: what the rows were prepared for.
         terms: the dictionary, where the recipe has one.
         inspect: what is looked for.
-        tokenizer: folder of a base, for lengths in tokens; None: lengths in characters. Not in the artifact's id.
-        tokenizer_digest: digest of that base, which is in the id.
+        tokenizer: folder of a tokenizer, for lengths in tokens; None: lengths in characters. Not in the artifact's id.
+        tokenizer_digest: digest of its files, which is in the id.
         judge_labels: False where the packages for it are not installed (see `can_judge_labels`); the report says so.
     """
 
@@ -65,7 +65,7 @@ def _digests(config: InspectConfig) -> dict[str, str]:
     return {} if config.terms is None else digest(config.terms.sources())
 
 
-@stage(version=1, neutral=("tokenizer",), external=_digests)
+@stage(version=2, neutral=("tokenizer",), external=_digests)
 def inspect(config: InspectConfig, work: Work, *, data: Artifact) -> None:
     """Look at the rows of a data artifact, and write what was found.
 

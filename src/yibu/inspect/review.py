@@ -70,7 +70,7 @@ def write(
     lines: list[tuple[tuple[Any, ...], list[str]]] = []
     met: set[str] = set()
     num_reviewed = 0
-    for split, row in rows():
+    for split, row in rows() if wanted or right else ():
         if REVIEWED in row.flags:
             num_reviewed += row.id in wanted
             continue

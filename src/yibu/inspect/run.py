@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
 
 from yibu import tasks
 from yibu.core import log
@@ -17,6 +25,7 @@ from yibu.inspect.measure import lengths
 from yibu.inspect.report import DataFigures, Lineage, Loss, render
 from yibu.inspect.report.shapes import funnel_of
 from yibu.inspect.report.text import Lang
+from yibu.inspect.spellings import Spellings
 from yibu.terms import Dictionary
 
 _logger = log.get("inspect")
@@ -24,6 +33,10 @@ _logger = log.get("inspect")
 # Copies carry this flag. They say nothing of their own: a mistake is that of the row that they come from, and a list
 # for people could not be applied to rows that the next run of prepare does not read.
 AUGMENTED = "augmented"
+
+_ASIDE = 10_000  # rows from which on a process of its own pays
+
+Result = TypeVar("Result")
 
 # Reasons in dropped.jsonl -> the step and the reason of the funnel.
 _LEAKS = {"leak": ("leak", "equal prompt"), "group_leak": ("leak", "equal group")}
@@ -36,23 +49,20 @@ def run(config: InspectConfig, work: Work, data: Artifact) -> None:
     task = tasks.build(config.task, summary.get("labels"))
     language: Lang = "zh" if summary.get("language") == "zh" else "en"
     dictionary = None if config.terms is None else Dictionary.load(config.terms)
-
-    def rows() -> Iterator[tuple[Split, Row]]:
-        for split in SPLITS:
-            for row in read_rows(data.file(f"{split}.jsonl")):
-                if AUGMENTED not in row.flags:
-                    yield split, row
-
-    with track("consistency"):
-        found = consistency.find(rows, task, dictionary, settings.consistency)
+    rows = _Rows({split: data.file(f"{split}.jsonl") for split in SPLITS})
     suspects: dict[str, Any] = {}
-    if settings.labels is not None and config.judge_labels:
-        with track("label errors"):
-            suspects = labels.suspects(rows, task, language, settings.labels)
-    with track("coverage"):
-        table = coverage.table(rows, task, dictionary, settings.coverage)
-    with track("lengths"):
-        measured = lengths(rows, task, config.tokenizer, settings.max_measured)
+    is_long = sum(summary["splits"].values()) >= _ASIDE
+    # The longest look of all, and one that asks for nothing of the others.
+    with _aside(is_long, _spellings, rows, config, summary.get("labels")) as spelled:
+        if settings.labels is not None and config.judge_labels:
+            with track("label errors"):
+                suspects = labels.suspects(rows, task, language, settings.labels)
+        with track("coverage"):
+            table = coverage.table(rows, task, dictionary, settings.coverage)
+        with track("lengths"):
+            measured = lengths(rows, task, config.tokenizer, settings.max_measured)
+        with track("consistency"):
+            found = consistency.report(consistency.answers(rows, task), spelled(), settings.consistency)
     of_test = (suspects.get("test") or {}).get("suspects") or ()
     counts = review.write(
         work.file("review.csv"),
@@ -88,6 +98,43 @@ def run(config: InspectConfig, work: Work, data: Artifact) -> None:
     work.write_json("summary.json", totals)
     work.notes["review"] = counts
     _logger.info("%d rows are in review.csv for people to look at", counts["rows"])
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Reads the rows from the beginning, each time that it is called; can be sent to another process."""
+
+    paths: dict[Split, Path]
+
+    def __call__(self) -> Iterator[tuple[Split, Row]]:
+        for split, path in self.paths.items():
+            for row in read_rows(path):
+                if AUGMENTED not in row.flags:
+                    yield split, row
+
+
+def _spellings(rows: _Rows, config: InspectConfig, known_labels: list[str] | None) -> Spellings:
+    task = tasks.build(config.task, known_labels)
+    dictionary = None if config.terms is None else Dictionary.load(config.terms)
+    return config.inspect.consistency.spellings(rows, task, dictionary)
+
+
+@contextmanager
+def _aside(is_long: bool, function: Callable[..., Result], *given: Any) -> Iterator[Callable[[], Result]]:
+    """Yields what waits for a function's result; long work is done in a process of its own meanwhile."""
+    if not is_long or len(os.sched_getaffinity(0)) == 1:
+        yield partial(function, *given)
+        return
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        waiting = pool.submit(function, *given)
+
+        def result() -> Result:
+            try:
+                return waiting.result()
+            except BrokenProcessPool:  # no memory for two, or a script that calls yibu has no main guard
+                return function(*given)
+
+        yield result
 
 
 def _write_pages(figures: DataFigures, work: Work, data: Artifact, lang: Lang) -> None:

@@ -136,7 +136,7 @@ def use_generating_attention(model: Any, facts: bases.Facts) -> None:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto` is the first GPU, else the CPU.
+    """`auto` is the GPU that this process has set as its own (else the first), or the CPU where there is none.
 
     Raises:
         InputError: cuda was asked for and is not there.
@@ -147,7 +147,7 @@ def choose_device(wanted: str) -> torch.device:
         )
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device("cuda", 0) if wanted == "cuda" else torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if wanted == "cuda" else torch.device("cpu")
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:

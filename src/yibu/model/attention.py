@@ -5,7 +5,7 @@ the products between rows only to throw them away; here each row attends to itse
 construction. Registered through transformers' own `AttentionInterface`; row borders arrive as ``cu_seq_lens_q``, the
 argument that transformers passes to variable-length attention.
 
-Legend: B batch (1 for a pack), H heads, T tokens, D head size.
+Legend: B batch (1 for a pack), H heads, K heads of keys, T tokens, S keys, D head size, Q queries of a group of heads.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import AttentionInterface
 
 NAME = "yibu_packed"
+_SMALL = 2**18  # query times key positions of one head up to which all scores may exist at once
 
 
 def packed_attention(
@@ -74,7 +75,11 @@ def packed_attention(
         return product(query_BHTD[:, :, begin:end], keys, values, mask)
 
     if attention_mask is not None:
-        output_BHTD = product(query_BHTD, key_BHTD, value_BHTD, attention_mask)
+        small = attention_mask.shape[-1] * attention_mask.shape[-2] <= _SMALL and not torch.is_grad_enabled()
+        if small and query_BHTD.device.type == "cpu" and attention_mask.dtype == torch.bool and not dropout:
+            output_BHTD = _by_products(query_BHTD, key_BHTD, value_BHTD, attention_mask, scaling)
+        else:
+            output_BHTD = product(query_BHTD, key_BHTD, value_BHTD, attention_mask)
         return output_BHTD.transpose(1, 2).to(dtype).contiguous(), None
 
     borders = [0, query_BHTD.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
@@ -83,6 +88,23 @@ def packed_attention(
     parts += [attend(begin, end, prefix) for begin, end in itertools.pairwise(borders)]
     output_BHTD = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
     return output_BHTD.transpose(1, 2).to(dtype).contiguous(), None
+
+
+def _by_products(
+    query_BHTD: Tensor, key_BKSD: Tensor, value_BKSD: Tensor, mask: Tensor, scaling: float | None
+) -> Tensor:
+    """The same as two matrix products and a softmax: for small trees half the time of the fused kernel on a CPU.
+
+    K heads of keys; the query heads that share one are laid end to end, so that no key is repeated.
+    """
+    batch, heads, length, size = query_BHTD.shape
+    groups, seen = key_BKSD.shape[1:3]
+    scale = size**-0.5 if scaling is None else scaling
+    query_BKQD = query_BHTD.reshape(batch, groups, heads // groups * length, size)
+    scores_BHTS = (query_BKQD @ key_BKSD.transpose(-1, -2)).mul_(scale).view(batch, heads, length, seen)
+    weights_BHTS = torch.softmax(scores_BHTS.masked_fill_(~mask, float("-inf")), dim=-1)
+    weights_BKQS = weights_BHTS.view(batch, groups, heads // groups * length, seen)
+    return (weights_BKQS @ value_BKSD).view(batch, heads, length, value_BKSD.shape[-1])
 
 
 def _causal(length: int, prefix: int, window: int | None, device: torch.device) -> Tensor:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from yibu.core.errors import BaseModelError, MissingExtra, nearest
 from yibu.core.log import get
@@ -105,37 +106,57 @@ class ConvertSettings(Settings):
 def convert(settings: ConvertSettings, work: Work) -> None:
     """Unpack a GGUF file to fp32 safetensors, with tokenizer, template, and terms where the package has them."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoModelForCausalLM, GgufConfig
 
-    file, terms = _gguf_file(settings.source, work.scratch)
-    if digest_file(file) != settings.sha256:
-        raise BaseModelError("The GGUF file is not the one that was asked for.", got=file)
-    log.info("unpacking %s to fp32 safetensors, once; this takes about a minute", settings.source)
-    try:
-        # The bar of the unpacking itself is plain tqdm and knows no switch.
-        with quiet_transformers(), redirect_stderr(io.StringIO()):
-            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(
-                file.parent,
-                gguf_file=file.name,
-                dtype=torch.float32,
-                # Without this the weights count as quantised, and transformers refuses to save or train them.
-                quantization_config=GgufConfig(dequantize=True),
-                local_files_only=True,
-            )
-            model.save_pretrained(work.path)
-    except (ValueError, KeyError, IndexError, NotImplementedError) as error:
-        raise BaseModelError(
-            "transformers cannot read this GGUF file.",
-            got=f"{type(error).__name__}: {error}",
-            do="use the base's safetensors, or a GGUF of an architecture that transformers reads",
-        ) from error
+    with _gguf(settings, work) as (file, terms):
+        log.info("unpacking %s to fp32 safetensors, once; this takes about a minute", settings.source)
+        tokenizer = _tokenizer(file)
+        model = AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            gguf_file=file.name,
+            dtype=torch.float32,
+            # Without this the weights count as quantised, and transformers refuses to save or train them.
+            quantization_config=GgufConfig(dequantize=True),
+            local_files_only=True,
+        )
+        model.save_pretrained(work.path)
     tokenizer.model_max_length = model.config.get_text_config().max_position_embeddings
     tokenizer.save_pretrained(work.path)
     for path in terms:
         shutil.copyfile(path, work.file(path.name))
     work.notes["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     work.notes["dtype"] = "float32"
+
+
+@stage(name="tokenizer", neutral=("source",))
+def convert_tokenizer(settings: ConvertSettings, work: Work) -> None:
+    """The tokenizer of a GGUF file alone, for what only counts tokens: a third of the time that `convert` takes."""
+    with _gguf(settings, work) as (file, _):
+        _tokenizer(file).save_pretrained(work.path)
+
+
+@contextmanager
+def _gguf(settings: ConvertSettings, work: Work) -> Iterator[tuple[Path, list[Path]]]:
+    """The file that is asked for, and the terms that go with its weights; transformers' errors become ours."""
+    file, terms = _gguf_file(settings.source, work.scratch)
+    if digest_file(file) != settings.sha256:
+        raise BaseModelError("The GGUF file is not the one that was asked for.", got=file)
+    try:
+        # The bar of the unpacking itself is plain tqdm and knows no switch.
+        with quiet_transformers(), redirect_stderr(io.StringIO()):
+            yield file, terms
+    except (ValueError, KeyError, IndexError, NotImplementedError) as error:
+        raise BaseModelError(
+            "transformers cannot read this GGUF file.",
+            got=f"{type(error).__name__}: {error}",
+            do="use the base's safetensors, or a GGUF of an architecture that transformers reads",
+        ) from error
+
+
+def _tokenizer(file: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
 
 
 def _file_in_package(name: str, package: Package) -> Path:

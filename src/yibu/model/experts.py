@@ -11,7 +11,6 @@ made in fp64 on the CPU in the order of the passes.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from torch import Tensor
 from yibu import adapters
 from yibu.adapters.experts import Scores
 from yibu.bases import Facts
+from yibu.core.chance import digest
 from yibu.core.errors import DataError, RecipeError, TrainingError
 from yibu.core.log import get
 from yibu.core.progress import track
@@ -75,13 +75,9 @@ def draw_sample(examples: Sequence[Example], num_tokens: int, seed: int) -> list
         seed: of the run.
     """
 
-    def drawn(example: Example) -> bytes:
-        text = f"experts\0{seed}\0{example.name}"
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-
     sample: list[Example] = []
     found = 0
-    for example in sorted(examples, key=drawn):
+    for example in sorted(examples, key=lambda example: digest(seed, example.name, "experts")):
         if found >= num_tokens:
             break
         sample.append(example)

@@ -30,6 +30,7 @@ from yibu.model.convert import (
     PREFIX,
     ConvertSettings,
     convert,
+    convert_tokenizer,
     gguf_digest,
     package_named,
     quiet_transformers,
@@ -39,11 +40,8 @@ if TYPE_CHECKING:
     import torch
 
 # The files that make a model what it is: these are fetched, and these make the digest.
-MODEL_FILES = (
+TOKENIZER_FILES = (
     "config.json",
-    "generation_config.json",
-    "*.safetensors",
-    "model.safetensors.index.json",
     "tokenizer*.json",
     "tokenizer.model",
     "*.tiktoken",
@@ -53,6 +51,7 @@ MODEL_FILES = (
     "merges.txt",
     "chat_template.*",
 )
+MODEL_FILES = (*TOKENIZER_FILES, "generation_config.json", "*.safetensors", "model.safetensors.index.json")
 TERMS = ("LICENSE*", "NOTICE*", "*TERMS*", "USE_POLICY*", "README.md")
 UNSTATED = "not stated in its files; see where it came from"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "*.tiktoken")
@@ -130,20 +129,53 @@ def locate(name: str, store: Store, online: bool | None = None) -> Base:
 
     Args and errors are those of `resolve`.
     """
+    source = _gguf_source(name)
+    if source is not None:
+        licence = package_named(name).licence if name.startswith(PREFIX) else UNSTATED
+        return _unpacked(name, source, licence, store)
+    return _base(name, _folder(name, online))
+
+
+def resolve_tokenizer(name: str, store: Store, online: bool | None = None) -> tuple[Path, str]:
+    """The folder of the base's tokenizer, and a digest of its files: weights are neither unpacked nor hashed.
+
+    Args:
+        name, store, online: as in `resolve`.
+
+    Raises:
+        BaseModelError, MissingExtra: as in `resolve`.
+    """
+    source = _gguf_source(name)
+    if source is not None:
+        folder = store.run(convert_tokenizer, ConvertSettings(source=source, sha256=gguf_digest(source))).path
+    else:
+        folder = _folder(name, online)
+        _check(folder)
+    return folder.absolute(), _digest({path.name: digest_file(path) for path in _matching(folder, TOKENIZER_FILES)})
+
+
+def _gguf_source(name: str) -> str | None:
+    """What `ConvertSettings` call the GGUF that a name means; None where it means none."""
     if name.startswith(PREFIX):
-        return _unpacked(name, name, package_named(name).licence, store)
+        package_named(name)
+        return name
+    path = Path(name).expanduser()
+    is_gguf = not path.is_dir() and (path.is_file() or path.suffix == ".gguf")
+    return str(path.absolute()) if is_gguf else None
+
+
+def _folder(name: str, online: bool | None) -> Path:
+    """The folder of a base that needs no unpacking."""
     path = Path(name).expanduser()
     if path.is_dir():
-        return _base(name, path)
-    if path.is_file() or path.suffix == ".gguf":
-        return _unpacked(name, str(path.absolute()), UNSTATED, store)
+        return path
     if not _HUB_ID.fullmatch(name) or name.startswith((".", "/", "~")):
         raise BaseModelError(
             "There is no base at this path.",
             got=name,
             allowed="a folder with safetensors, a .gguf file, a hub id (owner/name), " + _PACKAGED,
         )
-    return _base(name, _from_hub(name, _may_fetch(online)))
+    return _from_hub(name, _may_fetch(online))
 
 
 def load_tokenizer(path: Path) -> Any:
@@ -221,6 +253,13 @@ def _unpacked(name: str, source: str, licence: str, store: Store) -> Base:
 
 def _base(name: str, folder: Path) -> Base:
     """Check a folder and describe it."""
+    model_type = _check(folder)
+    digests = {path.name: digest_file(path) for path in _matching(folder, MODEL_FILES)}
+    return Base(name, folder.absolute(), _digest(digests), model_type, _licence(folder))
+
+
+def _check(folder: Path) -> str:
+    """The model type of a folder that is a base, whole and to be trusted."""
     config = _read_config(folder)
     _check_weights(folder)
     _check_code(folder, config)
@@ -228,8 +267,7 @@ def _base(name: str, folder: Path) -> Base:
     fp8.block_of(config)  # refuses what cannot be undone before its files are hashed
     if not _matching(folder, _TOKENIZERS):
         raise BaseModelError("The base has no tokenizer.", got=folder, allowed=" or ".join(_TOKENIZERS))
-    digests = {path.name: digest_file(path) for path in _matching(folder, MODEL_FILES)}
-    return Base(name, folder.absolute(), _digest(digests), model_type, _licence(folder))
+    return model_type
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

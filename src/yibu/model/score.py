@@ -26,7 +26,7 @@ from yibu.model.render import Example
 log = get("score")
 # Largest disagreement that a tree may show against single passes, by type of the weights: as a share of the log
 # probability and absolutely. 16 bits disagree with themselves by that much in another order of summation.
-_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 8e-2, torch.float16: 2e-2}
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 8e-2, torch.float16: 2e-2}
 _LOGITS_AT_ONCE = 1024  # positions whose logits over the vocabulary exist at once
 
 
@@ -201,7 +201,7 @@ def tree_is_exact(model: Any, prompt: Sequence[int], answers: Sequence[Sequence[
         log.info("this architecture takes no tree mask (%s); answers are scored one by one", type(error).__name__)
         return False
     single = _one_by_one(model, prompt, answers, weight.device)
-    worst, tolerance = float((tree - single).abs().max()), _TOLERANCE[weight.dtype]
+    worst, tolerance = float((tree - single).abs().max()), TOLERANCE[weight.dtype]
     exact = torch.allclose(tree, single, rtol=tolerance, atol=tolerance)
     if not exact:
         log.warning("scores of a tree and of single passes differ by %.3g; answers are scored one by one", worst)

@@ -12,7 +12,7 @@
 ``near``             near duplicates: clusters are groups; ``shingles``, ``values``
 ``place``            units to splits and folds; ``split``: by a hash, so that adding rows moves no old row
 ``leaks``            nothing stands in two splits; limits
-``decontaminate``    test rows and benchmarks inside of train rows; ``contamination``
+``decontaminate``    test rows and benchmarks inside of train rows; ``contamination``, ``sieve``
 ``table``            the few bytes that are remembered of each row
 ``summary``          the figures, and what stops the run
 ``stage``            the two passes, one after the other

@@ -36,7 +36,8 @@ from yibu.core.chance import exact_key
 from yibu.core.errors import DataError, nearest
 from yibu.core.recipe import Settings
 from yibu.prepare.same import fold, key
-from yibu.prepare.shingles import Shingles, jaccard, num_common, numpy, shingles
+from yibu.prepare.shingles import Shingles, jaccard, num_common, numpy, shingles, simplified
+from yibu.prepare.sieve import Sieve, heads_of
 from yibu.prepare.values import held_values, same_values
 from yibu.readers import Bad
 
@@ -122,7 +123,7 @@ def read_items(address: str, settings: ContaminationSettings) -> Iterator[tuple[
 
 
 class Probe:
-    """Finds protected items in texts. Holds about 1 kB an item beside its text; may be sent to other processes."""
+    """Finds protected items in texts. Holds about 2 kB an item beside its text; may be sent to other processes."""
 
     def __init__(self, names: list[str], texts: list[str], settings: ContaminationSettings) -> None:
         self._settings = settings
@@ -135,6 +136,8 @@ class Probe:
         self._weights: list[float] = []
         self._own: list[bool] = []
         self._needed: npt.NDArray[np.int64]
+        self._heads: npt.NDArray[np.uint32]
+        self._starts: npt.NDArray[np.int64]
         self._anchors, self._owners, self._filter = self._index()
         self._known: dict[int, Hashes] = {}
 
@@ -153,15 +156,20 @@ class Probe:
         texts: list[str] = []
         for name, text in items:
             names.append(name)
-            texts.append(fold(text))
-        for start in range(0, len(texts), _BATCH):
-            texts[start : start + _BATCH] = shingles(texts[start : start + _BATCH], folded=True).texts
+            texts.append(simplified(fold(text)))
         first = {text: place for place, text in reversed(list(enumerate(texts))) if _LETTER_OR_DIGIT.search(text)}
         kept = sorted(first.values())
         return cls([names[place] for place in kept], [texts[place] for place in kept], settings)
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def sieve(self) -> Sieve:
+        """Tells by the heads of a row's shingles whether `find` could find anything in it."""
+        # A short item must be held word for word, however few of its shingles the row then has.
+        least = min(self._settings.whole, self._settings.embedded)
+        shares = numpy().where(numpy().array(self._weights) >= 1, least, 0.0)
+        return Sieve(self._anchors, self._owners, self._needed, self._heads, self._starts, shares)
 
     def find(self, text: str) -> Hit | None:
         """The item that a text holds, or None. Of several the one it is most like, the earliest of equals."""
@@ -244,6 +252,7 @@ class Probe:
         """
         np = numpy()
         samples: list[Hashes] = []
+        heads = [np.empty(0, np.uint32)]
         for start in range(0, len(self._texts), _BATCH):
             made = shingles(self._texts[start : start + _BATCH], folded=True)
             for place in range(len(made)):
@@ -252,9 +261,12 @@ class Probe:
                 is_own = len(own) >= _OWN
                 self._own.append(is_own)
                 kept = own if is_own else all_hashes
-                samples.append(kept[:_SKETCH])
+                samples.append(kept[:_SKETCH].copy())  # not a view, which would hold the whole batch
+                heads.append(heads_of(kept))
                 part = len(kept) / len(all_hashes) if len(all_hashes) else 1.0
                 self._weights.append(part * self._weight(made, place))
+        self._heads = np.concatenate(heads)
+        self._starts = np.cumsum([len(one) for one in heads])
         hashes = np.concatenate([*samples, np.empty(0, np.uint64)])
         owners = np.repeat(np.arange(len(samples), dtype=np.int32), [len(sample) for sample in samples])
         _, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)

@@ -7,8 +7,9 @@ punctuation, a near copy, a test row inside a longer text. Only train and valid 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from yibu.core.progress import track
@@ -27,10 +28,10 @@ _OF = "\x1f"  # between the source of a protected item and its name
 
 
 class _Prober:
-    """Looks into the rows of a chunk. Built once in each process."""
+    """Looks into the rows of a chunk."""
 
-    def __init__(self, items: Items, settings: ContaminationSettings, task: Task) -> None:
-        self._probe = Probe.of(items, settings)
+    def __init__(self, probe: Probe, task: Task) -> None:
+        self._probe = probe
         self._task = task
 
     def __call__(self, lines: list[bytes]) -> list[Hit | None]:
@@ -55,22 +56,16 @@ def decontaminate(
     counts = {source: {"items": n, "hits": 0} for source, n in Counter(_source(name) for name, _ in protected).items()}
     if not protected:
         return counts
-    make = functools.partial(_Prober, protected, settings, task)
-    waiting = _waiting(gathered, placed)
-    places = [(split, place) for split, place, _ in _waiting(gathered, placed)]
-    found = over_processes(make, chunks(line for _, _, line in waiting), workers)
-    with track("looking for test rows in train", total=len(places)) as progress:
-        position = 0
-        for hits in found:
-            for hit in hits:
-                split, place = places[position]
-                position += 1
-                if hit is None:
-                    continue
+    probe = Probe.of(protected, settings)
+    make = functools.partial(_Prober, probe, task)
+    with track("looking for test rows in train", total=len(placed.split_of)) as progress:
+        suspects = list(_suspects(gathered, placed, probe, progress.advance))
+        found = over_processes(make, chunks(gathered.lines(number for _, _, number in suspects)), workers)
+        for (split, place, _), hit in zip(suspects, itertools.chain.from_iterable(found), strict=True):
+            if hit is not None:
                 placed.tables[split].dropped[place] = Drop.CONTAMINATED
                 others[split, place] = hit.name.partition(_OF)[2]
                 counts[_source(hit.name)]["hits"] += 1
-            progress.advance(len(hits))
     return counts
 
 
@@ -78,24 +73,29 @@ def _source(name: str) -> str:
     return name.partition(_OF)[0]
 
 
-def _lines(gathered: Gathering, placed: Placed) -> Iterator[tuple[Split, int, bytes]]:
-    """Split, place and line of every row."""
+def _places(placed: Placed) -> Iterator[tuple[Split, int]]:
+    """Split and place of every row, in the order of the scratch file."""
     places = dict.fromkeys(SPLITS, -1)
-    with gathered.rows_path.open("rb") as rows:
-        for number, line in zip(placed.split_of, rows, strict=True):
-            split = SPLITS[number]
-            places[split] += 1
-            yield split, places[split], line
+    for number in placed.split_of:
+        split = SPLITS[number]
+        places[split] += 1
+        yield split, places[split]
 
 
 def _rows(gathered: Gathering, placed: Placed, wanted: str) -> Iterator[Row]:
-    for split, _, line in _lines(gathered, placed):
-        if split == wanted:
-            yield Row.from_json(line.decode())
+    numbers = (number for number, (split, _) in enumerate(_places(placed)) if split == wanted)
+    return (Row.from_json(line.decode()) for line in gathered.lines(numbers))
 
 
-def _waiting(gathered: Gathering, placed: Placed) -> Iterator[tuple[Split, int, bytes]]:
-    """Rows outside of test that are still kept. A drop that is marked meanwhile is that of a row already given."""
-    for split, place, line in _lines(gathered, placed):
-        if split != _TEST and not placed.tables[split].dropped[place]:
-            yield split, place, line
+def _suspects(
+    gathered: Gathering, placed: Placed, probe: Probe, advance: Callable[[float], None]
+) -> Iterator[tuple[Split, int, int]]:
+    """Split, place and number of the rows outside of test that are still kept and may hold a protected text."""
+    places = enumerate(_places(placed))
+    sieve = probe.sieve()
+    for heads, starts in gathered.heads.batches():
+        passed = sieve.passed(heads, starts).tolist()
+        for may_hold, (number, (split, place)) in zip(passed, places, strict=False):
+            if may_hold and split != _TEST and not placed.tables[split].dropped[place]:
+                yield split, place, number
+        advance(len(passed))

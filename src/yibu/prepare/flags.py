@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from yibu.prepare.language import is_foreign, is_none_of
+from yibu.prepare.language import is_foreign, is_none_of, num_sure_letters
 
 if TYPE_CHECKING:
     from yibu.prepare.clean import CleanSettings
@@ -66,12 +66,13 @@ def flags(text: str, target: str, language: str) -> tuple[str, ...]:
         target: what is to be answered; may be empty.
         language: of most rows, ``zh`` or ``en``.
     """
+    texts = (text,) if target == text else (text, target)  # of raw text the target is the text itself
     found = (
-        _repeats(text) or _repeats(target),
-        _is_cut(text, _MIN_ENDS_PROMPT) or _is_cut(target, _MIN_ENDS_TARGET),
+        any(map(_repeats, texts)),
+        _is_cut(target, _MIN_ENDS_TARGET) or (target != text and _is_cut(text, _MIN_ENDS_PROMPT)),
         is_foreign(text, language),
-        _is_symbols(text) or _is_symbols(target),
-        _is_broken(text) or _is_broken(target),
+        any(map(_is_symbols, texts)),
+        any(map(_is_broken, texts)),
     )
     return tuple(flag for flag, is_so in zip(FLAGS, found, strict=True) if is_so)
 
@@ -137,8 +138,11 @@ def _is_symbols(text: str) -> bool:
     if len(text) < _MIN_MARKS:
         return False
     text = text[:_NUM_CHARACTERS]
+    num_signs = len(text) - text.count(" ") - text.count("\n")
+    if num_sure_letters(text) >= (1 - _MAX_SYMBOLS) * num_signs:
+        return False  # as in most texts
     num_marks = len(text.encode().translate(None, _ASCII_WORDS)) if text.isascii() else len(_MARK.findall(text))
-    return num_marks >= _MIN_MARKS and num_marks > _MAX_SYMBOLS * (len(text) - text.count(" ") - text.count("\n"))
+    return num_marks >= _MIN_MARKS and num_marks > _MAX_SYMBOLS * num_signs
 
 
 def _is_broken(text: str) -> bool:

@@ -24,6 +24,7 @@ from yibu.prepare.refine import Example, Item, Refined, Refiner, Refused
 from yibu.prepare.rejects import Rejects
 from yibu.prepare.review import Review
 from yibu.prepare.settings import PrepareConfig
+from yibu.prepare.sieve import Heads
 from yibu.prepare.table import Labels, Seen, Table
 from yibu.prepare.workers import chunks, over_processes
 from yibu.readers import Raw
@@ -101,6 +102,7 @@ class Gathering:
         units: for each, what must stay in one split.
         times: for each, its time, or None.
         signatures: for each, see `yibu.prepare.near`.
+        heads: for each, see `yibu.prepare.sieve`.
         classes, strata: texts behind the numbers in the table.
         review: what people decided about rows, or None.
         reviewed: ids of rows that they decided about.
@@ -120,6 +122,7 @@ class Gathering:
         self.units: list[str] = []
         self.times: list[str | None] = []
         self.signatures: list[bytes] = []
+        self.heads = Heads(work.scratch / "heads")
         self.classes, self.strata = Labels(), Labels()
         self.tally = Tally()
         self.review = None if data.review is None else Review.read(Path(data.review))
@@ -159,6 +162,14 @@ class Gathering:
                     self.num_read += 1
                     self._take(result, rows, rejects, dropped, changed)
                 progress.advance(len(results))
+        self.heads.close()
+
+    def lines(self, places: Iterable[int]) -> Iterator[bytes]:
+        """The lines of rows by their places."""
+        with self.rows_path.open("rb") as rows:
+            for place in places:
+                rows.seek(self._offsets[place])
+                yield rows.readline()
 
     def texts(self) -> Callable[[int], str]:
         """Reads the prompt of a row by its place, for what compares a few rows exactly."""
@@ -220,6 +231,7 @@ class Gathering:
         self.units.append(result.unit)
         self.times.append(result.time)
         self.signatures.append(result.signature)
+        self.heads.append(result.heads)
         self._seen[result.given].add(result.prompt, result.target)
         self.tally.add(result)
         if stopping := {kind: n for kind, n in result.changes.get("privacy", {}).items() if kind in self._stops}:

@@ -82,6 +82,7 @@ def scripts(text: str) -> Counter[Script]:
 
 
 _SCRIPTS: dict[Script, re.Pattern[str]] = {"cjk": _CJK, "latin": _LATIN, "kana": _KANA, "hangul": _HANGUL}
+_CJK_BLOCKS = bytes(block for block in range(0x34, 0x9F) if block != 0x4D)  # U+34xx to U+9Exx; U+4Dxx has hexagrams
 _NO_ASCII_LETTER = bytes(code for code in range(128) if not chr(code).isalpha())
 
 
@@ -91,11 +92,14 @@ def is_foreign(text: str, language: str) -> bool:
     Chinese with English names and units is Chinese, and so is a case report with one Chinese name English; few letters
     are no evidence.
     """
+    head = text[:_NUM_CHARACTERS]
+    num_cjk, num_latin = _num_sure(head)
+    # As most texts are, whatever the letters are that were not counted: each weighs at most as much as a Chinese one.
     if language == "zh":
-        head = text[:_NUM_CHARACTERS]
-        if 2 * len(_CJK.sub("", head)) < len(head) and not _KANA.search(head):
-            return False  # as most texts are
-    elif text.isascii():
+        is_chinese = num_cjk >= _MIN_SHARE / 2 * len(head) or 2 * len(_CJK.sub("", head)) < len(head)
+        if is_chinese and not _KANA.search(head):
+            return False
+    elif num_latin >= _MIN_SHARE * (num_latin + _WEIGHT_CJK * (len(head) - num_latin)):
         return False
     found = scripts(text)
     cjk, kana = _WEIGHT_CJK * found["cjk"], _WEIGHT_CJK * found["kana"]
@@ -105,6 +109,24 @@ def is_foreign(text: str, language: str) -> bool:
     if language == "zh":
         return cjk < _MIN_SHARE / 2 * total or kana > cjk / 2
     return found["latin"] < _MIN_SHARE * total
+
+
+def num_sure_letters(text: str) -> int:
+    """Letters that can be counted at a nanosecond each: Chinese characters and those of ASCII; there may be more."""
+    return sum(_num_sure(text))
+
+
+def _num_sure(text: str) -> tuple[int, int]:
+    """Chinese characters and letters of ASCII, but those of a few blocks that hold other signs too.
+
+    In UTF-16 one byte tells the block of a character. Halves of pairs have blocks of their own.
+    """
+    if text.isascii():
+        return 0, len(text.encode().translate(None, _NO_ASCII_LETTER))
+    units = text.encode("utf-16-le", "surrogatepass")
+    blocks = units[1::2]
+    num_cjk = len(blocks) - len(blocks.translate(None, _CJK_BLOCKS))
+    return num_cjk, len(text.encode("ascii", "ignore").translate(None, _NO_ASCII_LETTER))
 
 
 def is_none_of(text: str, codes: Sequence[str]) -> bool:

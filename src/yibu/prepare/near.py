@@ -101,10 +101,11 @@ def signatures(texts: Sequence[str], *, folded: bool = False) -> list[bytes]:
     Raises:
         MissingExtra: numpy or rensa is not installed, or opencc is not and there are Chinese characters.
     """
-    return _signatures_of(shingles(texts, folded=folded))
+    return signatures_of(shingles(texts, folded=folded))
 
 
-def _signatures_of(made: Shingles) -> list[bytes]:
+def signatures_of(made: Shingles) -> list[bytes]:
+    """`signatures` of texts whose shingles are made already."""
     np = numpy()
     rows = np.zeros(len(made), _layout())
     rows["hashes"] = _low_bytes(made)

@@ -28,11 +28,13 @@ from yibu.core.record import Row, Split
 from yibu.prepare.clean import Cleaner
 from yibu.prepare.flags import flags, refusal
 from yibu.prepare.layout import Layout
-from yibu.prepare.near import signatures
+from yibu.prepare.near import signatures_of
 from yibu.prepare.privacy import Privacy
 from yibu.prepare.review import Review
 from yibu.prepare.same import fold, key
 from yibu.prepare.settings import DataSettings, PrepareConfig
+from yibu.prepare.shingles import shingles
+from yibu.prepare.sieve import heads_by_text
 from yibu.prepare.table import NOTHING
 from yibu.readers import Bad, Raw
 
@@ -65,6 +67,7 @@ class Refined:
         prompt, target, answer, group: keys of texts (see `yibu.prepare.same`), or `NOTHING`.
         stratum: values whose shares a split keeps, joined by `STRATA`.
         signature: see `yibu.prepare.near`; empty for a text that is too short.
+        heads: see `yibu.prepare.sieve`; likewise.
         changes: step -> what it did how often.
         terms: terms of the dictionary that the row mentions.
         reviewed: a decision of people was applied.
@@ -86,6 +89,7 @@ class Refined:
     target_characters: int
     time: str | None
     signature: bytes = b""
+    heads: bytes = b""
     changes: dict[str, Counter[str]] = field(default_factory=dict)
     terms: Counter[str] = field(default_factory=Counter)
     examples: list[Example] = field(default_factory=list)
@@ -130,11 +134,16 @@ class Refiner:
     def __call__(self, items: Sequence[Item], with_examples: bool = False) -> list[Refined | Refused]:
         """One result for each item, in their order."""
         found = [self._one(item, given, with_examples) for given, item in items]
-        if self._data.duplicates.near != "off":
-            usable = [(row, folded) for row, folded in found if isinstance(row, Refined)]
-            made = signatures([folded for _, folded in usable], folded=True)
-            for (row, _), signature in zip(usable, made, strict=True):
-                row.signature = signature
+        wants_signatures, wants_heads = self._data.duplicates.near != "off", self._data.contamination.enabled
+        if wants_signatures or wants_heads:
+            usable = [row for row, _ in found if isinstance(row, Refined)]
+            made = shingles([folded for row, folded in found if isinstance(row, Refined)], folded=True)
+            if wants_signatures:
+                for row, signature in zip(usable, signatures_of(made), strict=True):
+                    row.signature = signature
+            if wants_heads:
+                for row, heads in zip(usable, heads_by_text(made), strict=True):
+                    row.heads = heads
         return [one for one, _ in found]
 
     def _one(self, item: Raw | Bad, given: Split | None, with_examples: bool) -> tuple[Refined | Refused, str]:
@@ -172,7 +181,8 @@ class Refiner:
         if left_out is not None:
             return refuse("filtered", left_out, row.id, reviewed)
         noticed = flags(prompt, target, self._language)
-        refined = replace(refined, flags=(*refined.flags, *noticed))
+        if noticed:
+            refined = replace(refined, flags=(*refined.flags, *noticed))
         folded = fold(prompt)
         prompt_key = exact_key(folded)
         target_key = prompt_key if target == prompt else key(target)
@@ -225,7 +235,7 @@ class Refiner:
                 counts = Counter(replaced=num_edits) if num_edits else Counter()
             self._note(step, before, fields, counts, names, changes, examples, row)
         if self._privacy is None:
-            return row.with_fields(fields)
+            return row if fields is row.fields else row.with_fields(fields)
         before = {name: value for name, value in fields.items() if name in self._layout.kept}
         fields, found = self._privacy.fields(before, names, self._person(row))
         self._note("privacy", before, fields, found, names, changes, examples, row)

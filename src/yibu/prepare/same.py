@@ -62,10 +62,12 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
     joining = f"[{dashes}](?:(?<=[^\\W\\d_].)(?=[^\\W\\d_])|(?:(?<=\\s.)|(?<=\\A.))(?=\\s+[^\\s0-9]))"
     # A bracket, quotation mark or comma before a number belongs to it only inside of one (1,000).
     opening = f"[{sentence}](?<![0-9].)(?=[0-9])"
+    # Becomes one space; a plain one between two words is one already, and most are.
+    run = f"[{gap}](?:(?<! )[{gap}]*|[{gap}]+)"
     # White space and punctuation up to anything but a digit is prose ...
-    prose = f"[{gap}]+(?![{gap}0-9])"
+    prose = f"{run}(?![{gap}0-9])"
     # ... but a mark right before a digit may be a decimal point, a ratio, a date.
-    before_value = f"[{gap}]+(?:(?=[{gap}][0-9])|(?<=\\s)(?=[0-9]))"
+    before_value = f"{run}(?:(?=[{gap}][0-9])|(?<=\\s)(?=[0-9]))"
     cjk = "\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
     cjk_space = f" (?:(?<=[{cjk}] )|(?=[{cjk}]))"
     return tuple(re.compile(pattern) for pattern in (joining, opening, prose, before_value, cjk_space))

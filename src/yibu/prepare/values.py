@@ -102,7 +102,7 @@ _ZH_WORDS = (
 )
 # Of these the character before counts too: the stems of medicines (莫西林, 氯沙坦), masked names (李某).
 _ZH_ENDS = (
-    "霉素|西林|沙坦|洛尔|他汀|地平|普利|列汀|列净|双胍|拉唑|康唑|硝唑|沙星|替尼|单抗|肝素|西泮|唑仑|胶囊|注射液|某+"
+    "霉素|西林|沙坦|洛尔|他汀|地平|普利|列汀|列净|双胍|拉唑|康唑|硝唑|沙星|替尼|单抗|肝素|西泮|唑仑|胶囊|注射液|某某*"
 )
 _ZH = re.compile("|".join(sorted(_ZH_SKIPPED)) + "|" + _ZH_WORDS)
 _ZH_END = re.compile(_ZH_ENDS)
@@ -110,7 +110,7 @@ _ZH_NUMBER = re.compile(
     f"[第{_DIGITS}](?:(?<=第)[{_DIGITS}]+[条款项章节级期度审]?|(?<!第)(?:[{_DIGITS}]+|(?=[{_MEASURES}])))"
 )
 
-_MEASURE = re.compile(f"(?<=[0-9])[{_MEASURES}]")
+_MEASURE = re.compile(f"[{_MEASURES}](?<=[0-9].)")
 
 _NEAR = 3  # tokens on either side by which the place of a value is told, twice as many characters of Chinese
 _SPAN = 80  # characters that hold so many tokens
@@ -182,33 +182,37 @@ def held_values(item: str, part: str) -> bool:
 def _of_words(text: str) -> list[Found]:
     """Of all runs of signs but Chinese."""
     found: list[Found] = []
-    word, end = "", 0
+    word, end = "", 0  # the piece before, and where the last one ended that is not of letters alone
     after_number = False
     for piece in _PIECE.finditer(text):
         before, word = word, piece[0]
-        start, previous_end = piece.start(), end
-        end = start + len(word)
-        if not word.isalpha():
-            # Everything where there is a digit (e11.9, 5mg), else only the signs.
-            has_digit = _DIGIT.search(word) is not None
+        if word.isalpha():
+            value = _value_of(word)
+            if value:
+                found.append((*piece.span(), value))
+            elif after_number and word in _UNITS and piece.start() <= end + 1:
+                found.append((*piece.span(), _SAME.get(word, word)))
+            elif word == "t" and before in _NOT:
+                found.append((*piece.span(), "not"))
             after_number = False
-            for match in _PART.finditer(word):
-                part = match[0]
-                if has_digit or not part[0].isalpha():
-                    value = _THOUSANDS.sub("", part) if "," in part else part
-                    found.append((start + match.start(), start + match.end(), value))
-                    after_number = value[-1].isdecimal()
             continue
-        if (
-            word in _WORDS
-            or (after_number and word in _UNITS and start <= previous_end + 1)
-            or word.endswith(_STEM_ENDS)
-        ):
-            found.append((start, end, _SAME.get(word, word)))
-        elif word == "t" and before in _NOT:
-            found.append((start, end, "not"))
+        start, end = piece.span()
+        # Everything where there is a digit (e11.9, 5mg), else only the signs.
+        has_digit = _DIGIT.search(word) is not None
         after_number = False
+        for match in _PART.finditer(word):
+            part = match[0]
+            if has_digit or not part[0].isalpha():
+                value = _THOUSANDS.sub("", part) if "," in part else part
+                found.append((start + match.start(), start + match.end(), value))
+                after_number = value[-1].isdecimal()
     return found
+
+
+@functools.lru_cache(maxsize=2**16)  # texts say the same few thousand words again and again
+def _value_of(word: str) -> str:
+    """The value that a word of letters is by itself; "" where it is none."""
+    return _SAME.get(word, word) if word in _WORDS or word.endswith(_STEM_ENDS) else ""
 
 
 def _of_chinese(text: str) -> list[Found]:

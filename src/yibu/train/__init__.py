@@ -60,6 +60,14 @@ class TrainSettings(Settings):
         "every row on disk: the same losses, less time from the second epoch on",
     )
     trackers: tuple[str, ...] = Field((), description="tensorboard | mlflow | wandb")
+    processes: int = Field(1, ge=1, description="that share the passes of each step; the gradient stays the same")
+    engine: Literal["local", "ray"] = Field(
+        "local", description="what starts the processes: this machine, or a cluster"
+    )
+    shard: Literal["none", "full"] = Field("none", description="full: each process holds 1/N of the base (FSDP2)")
+    hang_seconds: float = Field(
+        600.0, gt=0, description="a process that is silent for longer is named and the run ends"
+    )
 
     @field_validator("trackers")
     @classmethod
@@ -69,6 +77,15 @@ class TrainSettings(Settings):
         if unknown:
             raise ValueError(f"unknown trackers {unknown}; known: {known}")
         return names
+
+    @model_validator(mode="after")
+    def _whole_layers_are_kept(self) -> TrainSettings:
+        if self.lower_cache and self.shard == "full":
+            raise ValueError(
+                "lower_cache needs whole layers and shard: full cuts them; take one of the two out (with lower_cache "
+                "the lower layers are not run again in any case)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_remedy(self) -> TrainSettings:
@@ -104,8 +121,9 @@ class Config(Settings):
 @stage(
     version=2,
     resumable=True,
-    # The place of the base is not its content; a device, a thread count, a log, or what is kept of the lower layers
-    # changes nothing that is promised.
+    # The place of the base is not its content; a device, a number of threads or processes, a log, or what is kept of
+    # the lower layers changes nothing that is promised (results are equal up to the order of sums, and
+    # `fingerprint.json` says which order it was).
     neutral=(
         "base.name",
         "base.path",
@@ -115,6 +133,10 @@ class Config(Settings):
         "train.recompute",
         "train.lower_cache",
         "train.trackers",
+        "train.processes",
+        "train.engine",
+        "train.shard",
+        "train.hang_seconds",
     ),
 )
 def train(config: Config, work: Work, *, data: Artifact) -> None:

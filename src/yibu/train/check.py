@@ -37,7 +37,9 @@ from yibu.train.estimate import (
     matmul_rate,
     training_flops,
 )
+from yibu.train.rank import require_gpus
 from yibu.train.run import check_stops, render
+from yibu.train.shard import refuse_unshardable
 
 log = get("check")
 NUM_PREVIEWS = 5
@@ -169,6 +171,10 @@ def check(config: Config, data: Artifact, plain_base: int = 0) -> Outlook:
     fitted = _attempt(refusals, lambda: fit_lengths(train, wanted, context, settings.too_long))
     _attempt(refusals, lambda: check_stops(train, renderer))
     _attempt(refusals, lambda: check_labels(settings, task))
+    if settings.engine == "local":
+        _attempt(refusals, lambda: require_gpus(settings.device, settings.processes))
+    if settings.shard == "full":
+        _attempt(refusals, lambda: refuse_unshardable(config.adapter, dtype))
     plug = adapters.FAMILY.load(config.adapter.kind)  # type: ignore[attr-defined]
     _attempt(refusals, getattr(plug, "require", lambda: None))
     # What a choice among experts depends on is measured at the start of a run, so its size is told by a stand-in.

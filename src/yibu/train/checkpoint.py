@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from yibu.core.disk import space_for, sync_folder
+from yibu.core.errors import InputError
 from yibu.core.log import get
 from yibu.core.store import digest_file, write_atomically
 
@@ -71,11 +72,27 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, Any
     for path in sorted(folder.glob("step-*"), reverse=True):
         problem = _damage(path)
         if problem is None:
-            state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
-            return int(path.name.removeprefix("step-")), load_file(path / "tensors.safetensors"), state
+            return read_checkpoint(folder, int(path.name.removeprefix("step-")))
         log.warning("checkpoint %s is damaged (%s); going back to the one before it", path.name, problem)
         shutil.rmtree(path)
     return None
+
+
+def read_checkpoint(folder: Path, step: int) -> tuple[int, dict[str, Tensor], dict[str, Any]]:
+    """The checkpoint of this step, which was found to be whole.
+
+    Raises:
+        InputError: it cannot be seen from here.
+    """
+    path = folder / f"step-{step:08d}"
+    if not path.is_dir():
+        raise InputError(
+            "The checkpoint that the run goes on from cannot be seen from this machine.",
+            got=path,
+            do="put the store on a folder that all machines of the run see at the same path (--store)",
+        )
+    state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    return step, load_file(path / "tensors.safetensors"), state
 
 
 def newest_step(folder: Path) -> int:

@@ -11,6 +11,7 @@ import hashlib
 import platform
 from collections.abc import Iterable, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,11 +20,13 @@ from torch import Tensor
 from yibu.core.errors import InputError
 from yibu.core.machine import cpu_name
 from yibu.model.render import Example
+from yibu.train.shard import whole
 
 FINGERPRINT = "fingerprint.json"
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "tokenizers")
 # How to make them equal again, by the beginning of the key.
 _REMEDIES = {
+    "processes": "train with train.processes: 1 what is to be replayed (several sum in an order of their own)",
     "threads": "set OMP_NUM_THREADS, or train.threads in the recipe before training",
     "data": "hand over the data artifact that the run was trained on",
     "rows": "hand over the data artifact that the run was trained on",
@@ -88,11 +91,23 @@ def digest_examples(examples: Iterable[Example]) -> str:
     return digest.hexdigest()
 
 
+def sample_files(folder: Path) -> str:
+    """SHA-256 over name, size and last bytes of each file of weights: tells in a moment whether two bases are alike."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            file.seek(max(0, size - 2**16))
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
 def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes of tensors, sorted by name."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = whole(tensors[name].detach()).cpu().contiguous()
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

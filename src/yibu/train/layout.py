@@ -102,8 +102,7 @@ class Layout:
             self.cuts.remove(before)
         # What was cut smaller later on would only have been found out again.
         self.cuts = [*(cut for cut in self.cuts if cut.from_step < step), Cut(step, rows, tokens)]
-        if self._path is not None:
-            write_atomically(self._path, json.dumps(self.as_list()))
+        self._keep()
         log.warning(
             "out of memory: from step %d on a pass has at most %d rows and %d tokens, not %d and %d; "
             "a step keeps all its rows",
@@ -115,9 +114,29 @@ class Layout:
         )
         return self.cuts[-1]
 
+    def _keep(self) -> None:
+        if self._path is not None:
+            write_atomically(self._path, json.dumps(self.as_list()))
+
+    def agree(self, said: Sequence[Sequence[dict[str, int]]]) -> None:
+        """Take the smallest cuts that any rank came to by itself; the ranks began alike and halved alike."""
+        smallest = min((read_cuts(cuts) for cuts in said), key=lambda cuts: (cuts[-1].tokens, cuts[-1].rows))
+        if smallest != self.cuts:
+            self.cuts = smallest
+            self._keep()
+
     def as_list(self) -> list[dict[str, int]]:
         """JSON values, for ``fingerprint.json`` and ``summary.json``."""
         return [asdict(cut) for cut in self.cuts]
+
+
+def sharded_too_large() -> TrainingError:
+    """Memory ended in a pass of a sharded base: the others wait in the middle of the same layers."""
+    return TrainingError(
+        "Memory does not suffice for a pass, and passes of a sharded base cannot be cut while they run.",
+        do="halve train.pack_tokens and train.batch (and double train.accumulate), or set train.recompute: true; the "
+        "same command then goes on from the last checkpoint",
+    )
 
 
 def read_cuts(table: Sequence[dict[str, Any]]) -> list[Cut]:

@@ -1,9 +1,13 @@
 """The training loop, readable in one sitting.
 
-What it promises: the gradient of a step does not depend on how its rows are cut into passes, with class weights and
-without (the weighted sum is divided by the number of targets, so that a row pulls by its own weight alone); an
-interrupted run that is started again ends in the same bits as one that was never interrupted (same machine, same
-number of threads); a planned module that receives no gradient stops the run after its first step.
+What it promises: the gradient of a step does not depend on how its rows are cut into passes, nor on how many processes
+share the passes, with class weights and without (the weighted sum is divided by the number of targets, so that a row
+pulls by its own weight alone); an interrupted run that is started again ends in the same bits as one that was never
+interrupted (same machine, same number of threads and processes); a planned module that receives no gradient stops the
+run after its first step.
+
+Several processes (`yibu.train.team`) all run this loop. Each takes its share of the passes of a step and of a
+validation; what they add up to, all know, so that they decide alike. Rank 0 alone writes checkpoints.
 """
 
 from __future__ import annotations
@@ -12,12 +16,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from yibu import adapters
 from yibu.core.errors import TrainingError
@@ -30,10 +35,12 @@ from yibu.model.render import Example
 from yibu.train import TrainSettings
 from yibu.train.batches import step_rows
 from yibu.train.batchlog import LineLog, Pass, RowNames, as_lines, pass_seed
-from yibu.train.checkpoint import load_checkpoint, save_checkpoint
+from yibu.train.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from yibu.train.fingerprint import differences
-from yibu.train.layout import Cut, Layout, PassTooLarge, free_memory, is_out_of_memory, lengths_of
+from yibu.train.layout import Cut, Layout, PassTooLarge, free_memory, is_out_of_memory, lengths_of, sharded_too_large
+from yibu.train.shard import clip, put, whole
 from yibu.train.stopping import stop_signals
+from yibu.train.team import ALONE, Team, deal
 
 log = get("train")
 
@@ -60,6 +67,7 @@ class Setting:
     Attributes:
         packed: rows may share a forward pass.
         prefix: number of tokens that all rows begin with alike; computed once per pack.
+        sharded: the base is cut over all ranks, which therefore run the same number of passes.
         lower: what the frozen layers below the lowest adapter make of every row, where it is kept.
     """
 
@@ -67,6 +75,7 @@ class Setting:
     dtype: torch.dtype
     packed: bool
     prefix: int = 0
+    sharded: bool = False
     lower: Lower | None = None
 
     def feeding(self, pack: Pack) -> AbstractContextManager[None]:
@@ -76,11 +85,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class TrainPass:
-    """One forward and backward pass: its rows, the same as a pack, and the seed of its random numbers."""
+    """One forward and backward pass: its rows, the same as a pack, and the seed of its random numbers.
+
+    An `idle` one adds nothing; it is run for the sake of other ranks, which wait for this one's shard of the base.
+    """
 
     examples: Sequence[Example]
     pack: Pack
     seed: int
+    idle: bool = False
 
 
 Listener = Callable[[int, Mapping[str, float]], None]
@@ -103,6 +116,7 @@ def fit(
     adapter: Settings | None = None,
     layout: Layout | None = None,
     batch_log: tuple[Path, RowNames] | None = None,
+    team: Team = ALONE,
 ) -> tuple[dict[str, Tensor], Progress]:
     """Train until the last step or until validation stops improving.
 
@@ -119,9 +133,10 @@ def fit(
         adapter: its settings may let some parameters learn faster than others.
         layout: how steps are cut into passes; by the settings where none is given.
         batch_log: where every pass is written down, and by which names.
+        team: the processes that share the work; ranks but the first write their logs elsewhere and no checkpoints.
 
     Returns:
-        The best weights by name (on the CPU), and the progress.
+        The best weights by name (on the CPU; sharded ones on rank 0 alone), and the progress.
 
     Raises:
         TrainingError: a loss that is no number, a planned class without gradient, or too little memory for one row.
@@ -137,7 +152,7 @@ def fit(
     scaler = torch.amp.GradScaler(setting.device.type, enabled=setting.dtype == torch.float16)
     progress = Progress()
     best: dict[str, Tensor] = {}
-    found = load_checkpoint(checkpoints)
+    found = _newest(checkpoints, team)
     if found is not None:
         progress, best = _restore(found, trainable, optimizer, scaler, fingerprint, setting)
         log.info("going on from the checkpoint of step %d of %d", progress.step, len(plan))
@@ -145,9 +160,10 @@ def fit(
     batches = None if batch_log is None else LineLog(batch_log[0], progress.step)
 
     def checkpoint() -> None:
-        tensors = _tensors(trainable, optimizer, best)
+        tensors = _tensors(trainable, optimizer, best, team)
         state = {"progress": asdict(progress), "scaler": scaler.state_dict(), "fingerprint": dict(fingerprint)}
-        save_checkpoint(checkpoints, progress.step, tensors, state)
+        if team.first:
+            save_checkpoint(checkpoints, progress.step, tensors, state)
 
     try:
         with stop_signals() as stop, track("training", total=len(plan), done=progress.step) as bar:
@@ -157,7 +173,7 @@ def fit(
                 lr = settings.lr * _schedule(progress.step, warmup, len(plan))
                 examples = [train[row] for row in rows]
                 passes, loss, norm = _fitting_step(
-                    model, trainable, examples, progress.step, lr, optimizer, scaler, settings, setting, layout
+                    model, trainable, examples, progress.step, lr, optimizer, scaler, settings, setting, layout, team
                 )
                 if progress.step == 0:
                     progress.gradients = check_gradients(trainable, classes)
@@ -174,7 +190,7 @@ def fit(
                     batches.add(as_lines(logged(passes, progress.step, lr, batch_log[1])))
                 listen(progress.step, values)
                 if valid and (progress.step % validate_every == 0 or progress.step == len(plan)):
-                    valid_loss = _fitting_validation(model, valid, progress.step, setting, layout)
+                    valid_loss = _fitting_validation(model, valid, progress.step, setting, layout, team)
                     history.add([{"step": progress.step, "valid_loss": valid_loss}])
                     listen(progress.step, {"valid_loss": valid_loss})
                     log.info(
@@ -183,11 +199,12 @@ def fit(
                     if valid_loss < progress.best_loss:
                         progress.best_loss, progress.best_step = valid_loss, progress.step
                         progress.validations_without_gain = 0
-                        best = copies(trainable)
+                        best = copies(trainable, team)
                     else:
                         progress.validations_without_gain += 1
                         patience = settings.patience
                         progress.stopped_early = patience is not None and progress.validations_without_gain >= patience
+                stop.received = team.any_of(stop.received, f"after step {progress.step}")
                 if stop.received is not None or progress.step % settings.checkpoint_every == 0:
                     checkpoint()
                 if stop.received is not None:
@@ -202,7 +219,7 @@ def fit(
             batches.close()
     if not best:
         progress.best_step = progress.step
-        best = copies(trainable)
+        best = copies(trainable, team)
     return best, progress
 
 
@@ -223,7 +240,13 @@ def make_optimizer(
     trainable: Mapping[str, nn.Parameter], settings: TrainSettings, adapter: Settings | None
 ) -> torch.optim.Optimizer:
     """AdamW over the adapter's groups; the rate of each step is set by `take_step`."""
-    groups = adapters.parameter_groups(trainable, adapter, 0.0, settings.weight_decay)
+    # Its fused step takes sharded tensors or plain ones, not both in one group.
+    groups = [
+        {**group, "params": part}
+        for group in adapters.parameter_groups(trainable, adapter, 0.0, settings.weight_decay)
+        for sharded in (False, True)
+        if (part := [parameter for parameter in group["params"] if isinstance(parameter, DTensor) == sharded])
+    ]
     return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, fused=True)
 
 
@@ -236,14 +259,21 @@ def cut_rows(examples: Sequence[Example], cut: Cut, setting: Setting) -> list[li
 
 
 def add_gradients(
-    model: nn.Module, passes: Sequence[TrainPass], setting: Setting, scaler: torch.amp.GradScaler | None = None
+    model: nn.Module,
+    passes: Sequence[TrainPass],
+    setting: Setting,
+    scaler: torch.amp.GradScaler | None = None,
+    targets: int | None = None,
 ) -> float:
     """Add the gradient of the mean loss per target, over all passes together; returns that loss.
+
+    Args:
+        targets: what to divide by, where other ranks have more of them; None: the targets of these passes.
 
     Raises:
         PassTooLarge: memory ended in a pass; what is in the gradients then is of no use.
     """
-    total = sum(one.pack.num_targets for one in passes)
+    total = sum(one.pack.num_targets for one in passes) if targets is None else targets
     summed = 0.0
     for one in passes:
         too_large = False
@@ -252,6 +282,7 @@ def add_gradients(
             pack = one.pack.to(setting.device)
             with setting.feeding(pack):
                 loss = pack_loss(model, pack) / total
+            loss = loss * 0 if one.idle else loss
             (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
             summed += float(loss.detach())
         except (RuntimeError, MemoryError) as error:
@@ -259,7 +290,7 @@ def add_gradients(
                 raise
             too_large = True
         if too_large:  # outside of the handler, for the error holds on to the tensors of its frames
-            raise PassTooLarge(lengths_of(one.examples))
+            raise sharded_too_large() if setting.sharded else PassTooLarge(lengths_of(one.examples))
     return summed
 
 
@@ -272,8 +303,12 @@ def take_step(
     scaler: torch.amp.GradScaler,
     max_grad_norm: float,
     setting: Setting,
+    team: Team = ALONE,
 ) -> tuple[float, float]:
     """One optimizer step; gradients are kept for the caller to look at.
+
+    Args:
+        passes: of all ranks; this one runs its share of them.
 
     Returns:
         Mean loss per target, and the norm of the gradient before it was clipped.
@@ -285,7 +320,18 @@ def take_step(
     model.train()
     for group in optimizer.param_groups:
         group["lr"] = lr * group["ratio"]
-    summed = add_gradients(model, passes, setting, scaler)
+    targets = sum(one.pack.num_targets for one in passes)
+    summed, too_large = 0.0, None
+    try:
+        summed = add_gradients(model, share_of(passes, setting, team), setting, scaler, targets)
+    except PassTooLarge as error:
+        too_large = error.lengths
+    said = team.gather([summed, too_large], "at the end of a step's passes")
+    for _, lengths in said:
+        if lengths is not None:  # here or elsewhere: all cut alike
+            raise PassTooLarge(lengths)
+    summed = sum(part for part, _ in said)
+    team.sum_gradients(list(trainable.values()))
     if not math.isfinite(summed):
         raise TrainingError(
             "The loss is no longer a number; the weights of the last checkpoint are whole.",
@@ -294,7 +340,7 @@ def take_step(
         )
     try:
         scaler.unscale_(optimizer)
-        norm = float(nn.utils.clip_grad_norm_(list(trainable.values()), max_grad_norm))
+        norm = clip(list(trainable.values()), max_grad_norm)
         scaler.step(optimizer)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -302,6 +348,16 @@ def take_step(
         raise optimizer_too_large(trainable) from error
     scaler.update()
     return summed, norm
+
+
+def share_of(passes: Sequence[TrainPass], setting: Setting, team: Team) -> list[TrainPass]:
+    """The passes that this rank runs; where the base is sharded, as many as any other, the last ones idle."""
+    shares = deal([one.pack.num_tokens for one in passes], team.size)
+    mine = [passes[index] for index in shares[team.rank]]
+    if setting.sharded:
+        smallest = replace(min(passes, key=lambda one: one.pack.num_tokens), idle=True)
+        mine += [smallest] * (max(map(len, shares)) - len(mine))
+    return mine
 
 
 def optimizer_too_large(trainable: Mapping[str, nn.Parameter]) -> TrainingError:
@@ -324,6 +380,7 @@ def _fitting_step(
     settings: TrainSettings,
     setting: Setting,
     layout: Layout,
+    team: Team,
 ) -> tuple[list[TrainPass], float, float]:
     """`take_step`, in smaller passes where memory ends."""
     while True:
@@ -333,7 +390,9 @@ def _fitting_step(
             for index, run in enumerate(runs)
         ]
         try:
-            loss, norm = take_step(model, trainable, passes, lr, optimizer, scaler, settings.max_grad_norm, setting)
+            loss, norm = take_step(
+                model, trainable, passes, lr, optimizer, scaler, settings.max_grad_norm, setting, team
+            )
             return passes, loss, norm
         except PassTooLarge as error:
             lengths = error.lengths
@@ -343,12 +402,12 @@ def _fitting_step(
 
 
 def _fitting_validation(
-    model: nn.Module, valid: Sequence[Example], step: int, setting: Setting, layout: Layout
+    model: nn.Module, valid: Sequence[Example], step: int, setting: Setting, layout: Layout, team: Team
 ) -> float:
     """`validation_loss`, in smaller passes where memory ends."""
     while True:
         try:
-            return validation_loss(model, valid, layout.at(step).tokens, setting)
+            return validation_loss(model, valid, layout.at(step).tokens, setting, team)
         except PassTooLarge as error:
             lengths = error.lengths
         free_memory(setting.device)
@@ -363,39 +422,66 @@ def logged(passes: Sequence[TrainPass], step: int, lr: float, names: RowNames) -
     ]
 
 
-def copies(trainable: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
-    """The trained weights as they are now, on the CPU."""
-    return {name: parameter.detach().cpu().clone() for name, parameter in trainable.items()}
+def copies(trainable: Mapping[str, nn.Parameter], team: Team = ALONE) -> dict[str, Tensor]:
+    """The trained weights as they are now, whole, on the CPU; sharded ones on rank 0 alone, empty elsewhere."""
+    return {name: on_cpu(parameter, team).clone() for name, parameter in trainable.items()}
+
+
+def on_cpu(tensor: Tensor, team: Team) -> Tensor:
+    """A whole tensor on the CPU of a rank that has to keep it."""
+    found = whole(tensor.detach())  # all ranks take part in gathering it
+    return found.cpu() if team.first or not isinstance(tensor, DTensor) else torch.empty(0)
 
 
 @torch.no_grad()
-def validation_loss(model: nn.Module, examples: Sequence[Example], pack_tokens: int, setting: Setting) -> float:
-    """Mean loss per target token, by its weight where examples carry one.
+def validation_loss(
+    model: nn.Module, examples: Sequence[Example], pack_tokens: int, setting: Setting, team: Team = ALONE
+) -> float:
+    """Mean loss per target token, by its weight where examples carry one; each rank runs its share of the passes.
 
     Raises:
-        PassTooLarge: memory ended in a pass.
+        PassTooLarge: memory ended in a pass, here or on another rank.
     """
     model.eval()
-    total, targets = 0.0, 0.0
-    for run in split_by_tokens(examples, pack_tokens, setting.packed):
-        too_large = False
+    runs = list(split_by_tokens(examples, pack_tokens, setting.packed))
+    shares = deal([sum(len(example.ids) for example in run) for run in runs], team.size)
+    mine = shares[team.rank]
+    idle = max(map(len, shares)) - len(mine) if setting.sharded else 0
+    sums: list[tuple[float, float]] = []
+    too_large = None
+    for index in [*mine, *[0] * idle]:
+        failed = False
         try:
-            pack = make_pack(run, setting.prefix).to(setting.device)
+            pack = make_pack(runs[index], setting.prefix).to(setting.device)
             with setting.feeding(pack):
-                losses_N = target_losses(model, pack)
+                sums.append(_summed_losses(model, pack))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            too_large = True
-        if too_large:
-            raise PassTooLarge(lengths_of(run))
-        if pack.factors_N is None:
-            total += float(losses_N.sum())
-            targets += pack.num_targets
-        else:
-            total += float(losses_N @ pack.factors_N)
-            targets += float(pack.factors_N.sum())
+            failed = True
+        if failed and setting.sharded:
+            raise sharded_too_large()
+        if failed:
+            too_large = lengths_of(runs[index])
+            break
+    said = team.gather([dict(zip(map(str, mine), sums, strict=False)), too_large], "at the end of a validation")
+    for _, lengths in said:
+        if lengths is not None:
+            raise PassTooLarge(lengths)
+    # In the order of the rows, so that the sum has the same bits however many ranks there are.
+    found = {int(index): pair for part, _ in said for index, pair in part.items()}
+    total, targets = 0.0, 0.0
+    for index in sorted(found):
+        total, targets = total + found[index][0], targets + found[index][1]
     return total / targets
+
+
+def _summed_losses(model: nn.Module, pack: Pack) -> tuple[float, float]:
+    """Summed loss of a pack, and what to divide it by."""
+    losses_N = target_losses(model, pack)
+    if pack.factors_N is None:
+        return float(losses_N.sum()), float(pack.num_targets)
+    return float(losses_N @ pack.factors_N), float(pack.factors_N.sum())
 
 
 def check_gradients(trainable: Mapping[str, nn.Parameter], classes: Mapping[str, str]) -> dict[str, float]:
@@ -407,7 +493,7 @@ def check_gradients(trainable: Mapping[str, nn.Parameter], classes: Mapping[str,
     largest: dict[str, float] = dict.fromkeys(classes.values(), 0.0)
     for name, parameter in trainable.items():
         if parameter.grad is not None:
-            largest[classes[name]] = max(largest[classes[name]], float(parameter.grad.abs().max()))
+            largest[classes[name]] = max(largest[classes[name]], float(whole(parameter.grad).abs().max()))
     dead = sorted(name for name, value in largest.items() if value == 0.0)
     if dead:
         raise TrainingError(
@@ -430,13 +516,25 @@ def _tensors(
     trainable: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     best: Mapping[str, Tensor],
+    team: Team,
 ) -> dict[str, Tensor]:
     tensors = {}  # no state of random numbers: every pass has a seed of its own
     for name, parameter in trainable.items():
-        tensors[f"weight.{name}"] = parameter.detach().cpu()
+        tensors[f"weight.{name}"] = on_cpu(parameter, team)
         for key, value in optimizer.state[parameter].items():
-            tensors[f"optimizer.{key}.{name}"] = value.detach().cpu()
+            tensors[f"optimizer.{key}.{name}"] = on_cpu(value, team)
     return tensors | {f"best.{name}": value for name, value in best.items()}
+
+
+def _newest(checkpoints: Path, team: Team) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+    """The checkpoint to go on from; rank 0 chooses it and the others read the same."""
+    found = load_checkpoint(checkpoints) if team.first else None
+    chosen = None if found is None else [str(checkpoints.absolute()), found[0]]
+    chosen = team.hear_first(chosen, "when a checkpoint was looked for")
+    if team.first or chosen is None:
+        return found
+    folder, step = chosen
+    return read_checkpoint(Path(folder), step)
 
 
 def _restore(
@@ -453,9 +551,10 @@ def _restore(
         log.warning("this run is not the one that was interrupted: %s; it will not end in the same bits", changed)
     with torch.no_grad():
         for name, parameter in trainable.items():
-            parameter.copy_(tensors[f"weight.{name}"])
+            parameter.copy_(put(parameter, tensors[f"weight.{name}"]))
             optimizer.state[parameter] = {
-                key: tensors[f"optimizer.{key}.{name}"].to(setting.device) for key in ("step", "exp_avg", "exp_avg_sq")
+                "step": tensors[f"optimizer.step.{name}"].to(setting.device),
+                **{key: put(parameter, tensors[f"optimizer.{key}.{name}"]) for key in ("exp_avg", "exp_avg_sq")},
             }
     scaler.load_state_dict(state["scaler"])
     best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}

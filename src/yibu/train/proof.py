@@ -28,7 +28,19 @@ from yibu.train import TrainSettings
 from yibu.train.batches import Fitted
 from yibu.train.checkpoint import save_checkpoint
 from yibu.train.layout import Layout, PassTooLarge, free_memory, is_out_of_memory
-from yibu.train.loop import Setting, TrainPass, add_gradients, cut_rows, optimizer_too_large, step_plan, validation_loss
+from yibu.train.loop import (
+    Setting,
+    TrainPass,
+    add_gradients,
+    copies,
+    cut_rows,
+    on_cpu,
+    optimizer_too_large,
+    step_plan,
+    validation_loss,
+)
+from yibu.train.shard import own
+from yibu.train.team import ALONE, Team
 
 log = get("proof")
 PROOF = "proof.json"
@@ -169,7 +181,8 @@ def check_accumulation(
 
     def gradient(runs: Sequence[Sequence[Example]]) -> list[Tensor]:
         add_gradients(model, [TrainPass(run, make_pack(run, setting.prefix), 0) for run in runs], setting)
-        found = [p.grad.detach().float().cpu() for p in trainable.values() if p.grad is not None]
+        # Of a sharded gradient each rank compares its own part.
+        found = [own(p.grad.detach()).float().cpu() for p in trainable.values() if p.grad is not None]
         for parameter in trainable.values():
             parameter.grad = None
         return found
@@ -243,6 +256,7 @@ def probe_memory(
     scratch: Path,
     step: int = 0,
     draw_weights: Sequence[float] | None = None,
+    team: Team = ALONE,
 ) -> Check:
     """Train, validate and save at the largest size that the run will meet, before it has begun.
 
@@ -251,6 +265,7 @@ def probe_memory(
     Args:
         scratch: where a checkpoint may be written and removed.
         step: index of the step that the run begins or goes on with.
+        team: the cut that the most tightly held of its ranks needs is taken by all.
 
     Raises:
         TrainingError: a single row does not fit.
@@ -263,7 +278,7 @@ def probe_memory(
         largest = _largest([run for step_rows in rows for run in cut_rows(step_rows, cut, setting)], setting.prefix)
         checked = _largest(list(split_by_tokens(valid, cut.tokens, setting.packed)), setting.prefix)[:1]
         try:
-            with _memory_that_ends(setting.device):
+            with _memory_that_ends(setting.device, team.local_size):
                 moments = _rehearse(model, trainable, largest, checked, setting, cut.tokens)
             break
         except PassTooLarge as error:
@@ -273,7 +288,8 @@ def probe_memory(
         free_memory(setting.device)
         layout.halve(step, lengths)
         halved += 1
-    _rehearse_saving(trainable, moments, scratch / "probe")
+    layout.agree(team.gather(layout.as_list(), "after memory was probed"))
+    _rehearse_saving(trainable, moments, scratch / "probe", team)
     peak = _peak_bytes(setting.device)
     return Check(
         "memory",
@@ -319,12 +335,17 @@ def _rehearse(
     return moments
 
 
-def _rehearse_saving(trainable: Mapping[str, nn.Parameter], moments: Mapping[str, Tensor], folder: Path) -> None:
+def _rehearse_saving(
+    trainable: Mapping[str, nn.Parameter], moments: Mapping[str, Tensor], folder: Path, team: Team
+) -> None:
     """A checkpoint of the size that the run will write, and gone again."""
-    weights = {name: parameter.detach().cpu() for name, parameter in trainable.items()}
+    weights = copies(trainable, team)
     best = {f"best.{name}": weight.clone() for name, weight in weights.items()}
+    averages = {name: on_cpu(moment, team) for name, moment in moments.items()}
+    if not team.first:
+        return
     try:
-        save_checkpoint(folder, 0, {**weights, **best, **{n: m.cpu() for n, m in moments.items()}}, {})
+        save_checkpoint(folder, 0, {**weights, **best, **averages}, {})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -343,7 +364,7 @@ def _tokens(run: Sequence[Example], prefix: int) -> int:
 
 
 @contextmanager
-def _memory_that_ends(device: torch.device) -> Iterator[None]:
+def _memory_that_ends(device: torch.device, processes: int = 1) -> Iterator[None]:
     """Let an allocation beyond the machine's free memory fail, as it does on a GPU.
 
     Linux promises more memory than there is and then ends the process that uses it, with no chance to cut the pass. A
@@ -357,7 +378,7 @@ def _memory_that_ends(device: torch.device) -> Iterator[None]:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = held + machine.memory_bytes()[1]
+    limit = held + machine.memory_bytes()[1] // processes
     if before[0] != resource.RLIM_INFINITY:
         limit = min(limit, before[0])
     resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from yibu import adapters, tasks
 from yibu.core.errors import DataError
@@ -18,7 +19,7 @@ from yibu.core.progress import track
 from yibu.core.recipe import Settings
 from yibu.core.record import Split, read_rows
 from yibu.core.store import Artifact, Work
-from yibu.model.assemble import Assembled, for_answers, for_training
+from yibu.model.assemble import Assembled, choose_device, choose_dtype, for_answers, for_training
 from yibu.model.lower import LOWER, Lower
 from yibu.model.packing import common_prefix, context_length, hidden_states, make_pack, split_by_tokens
 from yibu.model.render import Example, Renderer
@@ -27,7 +28,7 @@ from yibu.train.balance import Balance, balance_of, check_labels, draw_weights, 
 from yibu.train.batches import Fitted, fit_lengths
 from yibu.train.batchlog import BATCHES, SALT, RowNames
 from yibu.train.checkpoint import newest_step
-from yibu.train.fingerprint import FINGERPRINT, digest_examples, digest_tensors, machine
+from yibu.train.fingerprint import FINGERPRINT, digest_examples, digest_tensors, machine, sample_files
 from yibu.train.layout import Cut, Layout
 from yibu.train.loop import Progress, Setting, fit
 from yibu.train.proof import (
@@ -41,10 +42,13 @@ from yibu.train.proof import (
     probe_memory,
     timed,
 )
+from yibu.train.shard import refuse_unshardable, replace_by_whole, shard
 from yibu.train.sweep import CENTRE, CENTRE_MASTERS, FILE, Sweep, choose_lr
+from yibu.train.team import ALONE, Team
 
 log = get("train")
 PREVIEW = 5
+_OF_THE_RANK = ("device", "device_name", "cpu", "threads")  # may differ between machines: only the last bits follow
 INITIAL_ROWS = 64  # that an adapter's first values are taken from, where its kind has such
 
 
@@ -81,9 +85,19 @@ class Ready:
 
 
 def run(config: Config, work: Work, data: Artifact) -> None:
-    """The body of the stage `yibu.train.train`."""
+    """The body of the stage `yibu.train.train`: here, or in as many processes as are wanted."""
+    from yibu.train import launch
+
+    if not launch.elsewhere(config, work, data):
+        train_on(config, work, data, ALONE)
+
+
+def train_on(config: Config, work: Work, data: Artifact, team: Team) -> None:
+    """What each process does; where there are several, all but the first write into a folder that is thrown away."""
     settings = config.train
-    ready = make_ready(config, data)
+    if settings.shard == "full" and team.size == 1:
+        log.warning("train.shard: full cuts nothing, for there is one process (train.processes, or torchrun)")
+    ready = make_ready(config, data, team=team)
     base, setting, trainable = ready.base, ready.setting, ready.trainable
     assert base.plan is not None
     work.write_json("plan.json", base.plan.table())
@@ -97,15 +111,19 @@ def run(config: Config, work: Work, data: Artifact) -> None:
         str(base.dtype).removeprefix("torch."),
         base.device,
     )
-    facts = fingerprint(config, ready, data)
-    layout = Layout(settings.batch, settings.pack_tokens, work.scratch / "layout.json")
+    facts = fingerprint(config, ready, data, team)
+    same = {key: value for key, value in facts.items() if key not in _OF_THE_RANK}
+    team.agree({**same, "base_files": sample_files(Path(config.base.path))}, "before the first step")
+    layout = Layout(first_rows(settings, team), settings.pack_tokens, work.scratch / "layout.json")
     checkpoints = work.scratch / "checkpoints"
-    prove(ready, settings, layout, work, newest_step(checkpoints))
-    sweep = find_rate(config, ready, facts, layout, work)
+    begin, cuts = team.hear_first([newest_step(checkpoints), layout.as_list()], "before the first step")
+    layout.agree([cuts])
+    prove(ready, settings, layout, work, begin, team)
+    sweep = find_rate(config, ready, facts, layout, work, team)
     settings = settings if sweep is None else settings.model_copy(update={"lr": sweep.lr})
     trackers = [
         TRACKERS.load(name).Tracker(work.path.name, config.as_config(), work.path.parent.parent)
-        for name in settings.trackers
+        for name in (settings.trackers if team.first else ())
     ]
 
     def listen(step: int, values: Any) -> None:
@@ -128,19 +146,28 @@ def run(config: Config, work: Work, data: Artifact) -> None:
         adapter=ready.adapter,
         layout=layout,
         batch_log=(work.path / BATCHES, RowNames.make(work.path / SALT)),
+        team=team,
     )
     for tracker in trackers:
         tracker.close()
+    if not team.first:
+        return
     save_adapter(config, ready, best, work.file("adapter/adapter_config.json").parent)
     work.write_json(FINGERPRINT, {**facts, "cuts": layout.as_list()})
-    work.write_json("summary.json", summary(config, ready, progress, layout, sweep))
+    work.write_json("summary.json", summary(config, ready, progress, layout, sweep, team))
 
 
-def make_ready(config: Config, data: Artifact, without: Set[str] = frozenset()) -> Ready:
+def first_rows(settings: TrainSettings, team: Team) -> int:
+    """Rows of a pass at first: ``train.batch``, less where a step would not have a pass for each process."""
+    return min(settings.batch, math.ceil(settings.batch * settings.accumulate / team.size))
+
+
+def make_ready(config: Config, data: Artifact, without: Set[str] = frozenset(), team: Team = ALONE) -> Ready:
     """The model and the rows, up to the first step.
 
     Args:
         without: ids of rows that are left out of training, validation and all that is measured on rows.
+        team: the processes that will share the work.
 
     Raises:
         YibuError: as `yibu.train.train`.
@@ -162,7 +189,7 @@ def make_ready(config: Config, data: Artifact, without: Set[str] = frozenset()) 
     if hasattr(plug, "needs_scores") and plug.needs_scores(adapter):
         adapter = _scored(config, rows)
     torch.manual_seed(settings.seed)
-    base = for_training(path, adapter, settings.device, settings.dtype, settings.recompute)
+    base = _assemble(path, adapter, settings, team)
     assert base.plan is not None
 
     wanted = None if settings.max_length == "auto" else settings.max_length
@@ -176,12 +203,13 @@ def make_ready(config: Config, data: Artifact, without: Set[str] = frozenset()) 
     check_stops(train.examples, base.renderer)
     prefix = common_prefix([*train.examples, *valid]) if base.packed else 0
     packed, packing = check_packing(base, train.examples, prefix)
-    setting = Setting(base.device, base.dtype, packed, prefix if packed else 0)
+    setting = Setting(base.device, base.dtype, packed, prefix if packed else 0, _is_sharded(settings, team))
     _initialise(base, adapter, train.examples, settings, setting)
     if settings.lower_cache:
         lower = _kept_lower(config, base, [*train_examples, *valid], setting, data)
         setting = replace(setting, lower=lower)
     trainable = {name: p for name, p in base.model.named_parameters() if p.requires_grad}
+    team.copy_from_first(list(trainable.values()))  # processors of other kinds round other first values
     return Ready(
         base=base,
         adapter=adapter,
@@ -197,6 +225,24 @@ def make_ready(config: Config, data: Artifact, without: Set[str] = frozenset()) 
         valid_left_out=valid_left_out,
         start=digest_tensors(trainable),
     )
+
+
+def _is_sharded(settings: TrainSettings, team: Team) -> bool:
+    return settings.shard == "full" and team.size > 1
+
+
+def _assemble(path: Path, adapter: Settings, settings: TrainSettings, team: Team) -> Assembled:
+    """Base and fresh adapter, on the device; where it is sharded, read into main memory first."""
+    if not _is_sharded(settings, team):
+        return for_training(path, adapter, settings.device, settings.dtype, settings.recompute)
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
+    refuse_unshardable(adapter, dtype)
+    name = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
+    base = for_training(path, adapter, "cpu", name, settings.recompute)
+    plug = adapters.FAMILY.load(adapter.kind)  # type: ignore[attr-defined]
+    shard(base.model, team, device, getattr(plug, "MASTERS", False))
+    return replace(base, device=device)
 
 
 def _scored(config: Config, rows: Callable[[Renderer, Split], list[Example]]) -> Settings:
@@ -243,7 +289,7 @@ def _kept_lower(config: Config, base: Assembled, rows: Sequence[Example], settin
     return lower
 
 
-def prove(ready: Ready, settings: TrainSettings, layout: Layout, work: Work, step: int) -> None:
+def prove(ready: Ready, settings: TrainSettings, layout: Layout, work: Work, step: int, team: Team = ALONE) -> None:
     """All that `yibu.train.proof` has, into ``proof.json``.
 
     Args:
@@ -273,13 +319,16 @@ def prove(ready: Ready, settings: TrainSettings, layout: Layout, work: Work, ste
                 work.scratch,
                 step,
                 draws,
+                team,
             )
         )
     work.write_json(PROOF, proof.as_dict())
     proof.require()
 
 
-def find_rate(config: Config, ready: Ready, facts: Mapping[str, Any], layout: Layout, work: Work) -> Sweep | None:
+def find_rate(
+    config: Config, ready: Ready, facts: Mapping[str, Any], layout: Layout, work: Work, team: Team = ALONE
+) -> Sweep | None:
     """The learning rate where the recipe says ``auto``, into ``lr_sweep.json``; None where it names one."""
     settings = config.train
     if settings.lr != "auto":
@@ -299,6 +348,7 @@ def find_rate(config: Config, ready: Ready, facts: Mapping[str, Any], layout: La
         draw_weights=draw_weights(ready.balance, ready.train_examples),
         adapter=ready.adapter,
         layout=Layout(layout.at(0).rows, layout.at(0).tokens, work.scratch / "lr_sweep" / "layout.json"),
+        team=team,
     )
     work.write_json(FILE, sweep.as_dict())
     return sweep
@@ -308,7 +358,10 @@ def save_adapter(config: Config, ready: Ready, weights: Mapping[str, Tensor], fo
     """The adapter with these weights, and the base's tokenizer."""
     with torch.no_grad():
         for name, parameter in ready.trainable.items():
-            parameter.copy_(weights[name])
+            if isinstance(parameter, DTensor):
+                replace_by_whole(ready.base.model, name, weights[name])
+            else:
+                parameter.copy_(weights[name])
     adapters.FAMILY.load(config.adapter.kind).save(  # type: ignore[attr-defined]
         ready.base.model, folder, config.base.name
     )
@@ -376,7 +429,7 @@ def trainable_ratio(model: Any) -> float:
     return trained_parameters(model) / total_parameters(model)
 
 
-def fingerprint(config: Config, ready: Ready, data: Artifact) -> dict[str, Any]:
+def fingerprint(config: Config, ready: Ready, data: Artifact, team: Team = ALONE) -> dict[str, Any]:
     """What must be equal for a resumed or replayed run to end in the same bits, besides the log of its batches."""
     settings, setting = config.train, ready.setting
     return {
@@ -391,10 +444,14 @@ def fingerprint(config: Config, ready: Ready, data: Artifact) -> dict[str, Any]:
         "data": data.id,
         "rows": digest_examples([*ready.train_examples, *ready.valid]),
         "start": ready.start,
+        "processes": team.size,
+        "sharded": setting.sharded,
     }
 
 
-def summary(config: Config, ready: Ready, progress: Progress, layout: Layout, sweep: Sweep | None) -> dict[str, Any]:
+def summary(
+    config: Config, ready: Ready, progress: Progress, layout: Layout, sweep: Sweep | None, team: Team = ALONE
+) -> dict[str, Any]:
     """``summary.json`` of the model artifact.
 
     ``class_balance`` is None where classes were left as they are; where not, ``best_valid_loss`` is weighted by class.
@@ -435,11 +492,14 @@ def summary(config: Config, ready: Ready, progress: Progress, layout: Layout, sw
         "stop_token": base.renderer.stop_token,
         "rows_per_step": config.train.batch * config.train.accumulate,
         "cuts": layout.as_list(),
-        "out_of_memory": len(layout.cuts) > 1 or layout.cuts[0] != Cut(0, config.train.batch, config.train.pack_tokens),
+        "out_of_memory": len(layout.cuts) > 1
+        or layout.cuts[0] != Cut(0, first_rows(config.train, team), config.train.pack_tokens),
         "packed": setting.packed,
         "shared_prefix_tokens": setting.prefix,
         "first_layer_run": 0 if setting.lower is None else setting.lower.first,
         "device": str(base.device),
         "dtype": str(base.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
+        "processes": team.size,
+        "sharded": setting.sharded,
     }

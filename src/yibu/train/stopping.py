@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,6 +12,7 @@ from types import FrameType
 from yibu.core.log import get
 
 log = get("train")
+_TOGETHER_SECONDS = 1.0  # one Ctrl-C reaches a rank twice: from the terminal, and from the process that started it
 
 
 class StopSignals:
@@ -21,12 +23,15 @@ class StopSignals:
     """
 
     received: int | None = None
+    _since: float = 0.0
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Handler: the first time is remembered, the second obeyed at once."""
-        if self.received is not None:  # asked twice: at once
-            self.obey()
-        self.received = number
+        if self.received is not None:
+            if time.monotonic() - self._since > _TOGETHER_SECONDS:  # asked twice: at once
+                self.obey()
+            return
+        self.received, self._since = number, time.monotonic()
         log.warning("stopping after this step (again to stop at once)")
 
     def obey(self) -> None:

@@ -28,7 +28,9 @@ from yibu.core.recipe import Settings
 from yibu.model.render import Example
 from yibu.train import TrainSettings
 from yibu.train.layout import Layout
-from yibu.train.loop import Setting, copies, fit, step_plan
+from yibu.train.loop import Setting, fit, step_plan
+from yibu.train.shard import own
+from yibu.train.team import ALONE, Team
 
 log = get("sweep")
 FILE = "lr_sweep.json"
@@ -101,6 +103,7 @@ def choose_lr(
     draw_weights: Sequence[float] | None = None,
     adapter: Settings | None = None,
     layout: Layout | None = None,
+    team: Team = ALONE,
 ) -> Sweep:
     """The learning rate with the lowest validation loss after a few steps; the weights are left as they were.
 
@@ -108,7 +111,7 @@ def choose_lr(
         settings: of the run; ``lr`` is not looked at.
         folder: keeps what is done, for a sweep that is killed and goes on.
         centre: the rate in the middle.
-        classes, fingerprint, draw_weights, adapter, layout: as for `yibu.train.loop.fit`.
+        classes, fingerprint, draw_weights, adapter, layout, team: as for `yibu.train.loop.fit`.
 
     Raises:
         RecipeError: there are no validation rows.
@@ -122,9 +125,11 @@ def choose_lr(
     total = len(step_plan(len(train), settings, draw_weights))
     steps = num_steps(total)
     few = valid[:: math.ceil(len(valid) / MOST_VALID)]
-    start = copies(trainable)
+    start = {name: own(parameter.detach()).cpu().clone() for name, parameter in trainable.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    done = _read(folder / FILE)
+    done: dict[float, float | None] = dict(
+        team.hear_first(list(_read(folder / FILE).items()), "before learning rates were tried")
+    )
     log.info(
         "trying %d to %d learning rates, %d steps each: %d to %d steps beside the run's %d; %d validation rows",
         *(NUM_RATES, NUM_RATES + 1, steps, NUM_RATES * steps, (NUM_RATES + 1) * steps, total, len(few)),
@@ -150,13 +155,14 @@ def choose_lr(
                         draw_weights=draw_weights,
                         adapter=adapter,
                         layout=layout,
+                        team=team,
                     )[1].best_loss
                 ),
                 steps,
             )
             with torch.no_grad():
                 for name, parameter in trainable.items():
-                    parameter.copy_(start[name])
+                    own(parameter.detach()).copy_(start[name])
                     parameter.grad = None
             write_atomically(folder / FILE, json.dumps([[rate, loss] for rate, loss in done.items()]))
         return done[lr]

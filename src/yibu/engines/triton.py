@@ -1,0 +1,64 @@
+"""Triton Inference Server: ``generate_stream`` of its HTTP generate extension, for decoupled models such as vLLM's.
+
+The extension takes one text and knows no chat template: the contents of messages are joined by blank lines, so for a
+model that Triton renders no template for, lengths are right and answers may not be. Events carry no token counts; one
+event is one token, as vLLM's back end sends them (its last one is empty and not counted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from yibu.engines import CLOCK, EngineFailed, EngineSettings, Piece, Prompt, server_sent_events, unlimited_client
+
+
+class Settings(EngineSettings):
+    """Table ``{kind: triton, endpoint: http://host:8000, model: name, ...}``."""
+
+    kind: Literal["triton"] = "triton"
+    text_input: str = Field("text_input", description="name of the model's input")
+    text_output: str = Field("text_output", description="name of its output")
+    layout: Literal["vllm", "tensorrt"] = Field(
+        "vllm", description="where max_tokens and stream go: vllm, under parameters; tensorrt, beside the input"
+    )
+
+
+class Engine:
+    """See `yibu.engines`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._client = unlimited_client(settings)
+
+    async def generate(self, prompt: Prompt, max_new_tokens: int) -> AsyncIterator[Piece]:
+        """Ask, and yield what comes as it comes.
+
+        Raises:
+            EngineFailed: there is no whole answer.
+        """
+        settings = self.settings
+        text = prompt if isinstance(prompt, str) else "\n\n".join(message["content"] for message in prompt)
+        asked: dict[str, Any] = {"max_tokens": max_new_tokens, "stream": True, "temperature": 0}
+        if settings.ignore_eos:
+            asked["ignore_eos"] = True
+        body: dict[str, Any] = {settings.text_input: text}
+        body |= {"parameters": asked} if settings.layout == "vllm" else asked
+        address = f"{settings.endpoint}/v2/models/{quote(settings.model, safe='')}/generate_stream"
+        some = False
+        async for event in server_sent_events(self._client, address, body):
+            at = CLOCK()
+            if settings.text_output not in event:
+                raise EngineFailed("protocol")
+            some = True
+            if event[settings.text_output]:
+                yield Piece(at)
+        if not some:
+            raise EngineFailed("broken")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
