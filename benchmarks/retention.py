@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=3, help="articles of WikiText-2")
     parser.add_argument("--rows", type=int, default=160, help="that the adapter is trained on")
     parser.add_argument("--race", type=int, default=None, help="pairs of the race; default: all")
-    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--only", choices=["answers", "race"], default=None)
     parser.add_argument("--environments", type=Path, default=ROOT / ".venv-bench")
     parser.add_argument("--store", type=Path, default=None, help="default: a temporary one")
@@ -243,7 +243,9 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     python = environment(given.environments.absolute())
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+        # With a store of its own the sets lie there too, so that what was measured before is not measured again.
+        folder = Path(temporary) if given.store is None else given.store.absolute() / "retention"
+        folder.mkdir(parents=True, exist_ok=True)
         store = Store(given.store or folder / "store")
         base = resolve("packaged:smollm2-135m", store)
         if given.only != "race":
