@@ -81,6 +81,7 @@ def test_blimp_groups_by_paradigm(tmp_path: Path) -> None:
     record = {"sentence_good": "He ran.", "sentence_bad": "He run.", "UID": "agreement", "pairID": "7"}
     item = one(tmp_path, "pairs", record)
     assert (item.id, item.group) == ("agreement-7", "agreement")
+    assert (item.continuations, item.choices) == ((" He ran.", " He run."), ("He ran.", "He run."))
 
 
 def test_articles_of_wikitext_are_documents_and_other_texts_are_one(tmp_path: Path) -> None:

@@ -132,12 +132,18 @@ def _corpus(id: str, record: Record, settings: SetSettings) -> Item:
 
 
 def _pair(id: str, record: Record, settings: SetSettings) -> Item:
-    """BLiMP. Each paradigm is a group: its sentences come from one template."""
+    """BLiMP. Each paradigm is a group: its sentences come from one template.
+
+    A space stands before each sentence, since lm-evaluation-harness puts one before every choice, also of no question;
+    without it another token comes first, and one decision in nine is another.
+    """
     sentences = (_text(record["sentence_good"]), _text(record["sentence_bad"]))
     group = record.get("UID")
     if group is not None and "id" not in record:
         id = f"{group}-{record.get('pairID', id)}"
-    return Item(id, group=group, contexts=("", ""), continuations=sentences, choices=sentences)
+    return Item(
+        id, group=group, contexts=("", ""), continuations=(" " + sentences[0], " " + sentences[1]), choices=sentences
+    )
 
 
 def _choice(id: str, record: Record, settings: SetSettings) -> Item:
