@@ -89,7 +89,9 @@ def packed_attention(
     borders = [0, query_BHTD.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
     sizes = [borders[0], *(end - begin for begin, end in itertools.pairwise(borders))]
     # Split once: the gradient of a slice is a tensor of the whole pack, for every row.
-    beginning, *rows = zip(*(whole.split(sizes, dim=2) for whole in (query_BHTD, key_BHTD, value_BHTD)), strict=True)
+    beginning, *rows = zip(
+        *(torch.split(whole, sizes, dim=2) for whole in (query_BHTD, key_BHTD, value_BHTD)), strict=True
+    )
     parts = [attend(beginning)] if sizes[0] else []
     parts += [attend(row, beginning if sizes[0] else None) for row in rows]
     output_BHTD = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
