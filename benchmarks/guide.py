@@ -4,8 +4,8 @@
 that this project grew from (`recipes/guide-defaults.yaml`: r=16, alpha=32, dropout 0.1, AdamW at 5e-5, 100 warm-up
 steps, accumulation 4; fp16 becomes the machine's own 16-bit type), by our recipe, by bottleneck adapters and by LoRA
 and bottleneck together (each with as many trained numbers as LoRA of rank 16 has, within 0.5 %), and in full. All see
-the same rows for the same number of epochs. Where a learning rate is not the guide's it is chosen on validation rows by the
-first seed (`train.lr: auto`); the other seeds take it over. Figures are those of the untouched test split.
+the same rows for the same number of epochs. Where a learning rate is not the guide's it is chosen on validation rows by
+the first seed (`train.lr: auto`); the other seeds take it over. Figures are those of the untouched test split.
 
 Forgetting is measured on what the rows do not hold: loss per token of WikiText-2, and the share of BLiMP's pairs in
 which the grammatical sentence is the likelier one.
