@@ -24,7 +24,7 @@ PLUGS = {
         *("presidio", "ssn", "url", "vehicle"),
     ],
     "engines": ["openai", "triton"],
-    "exporters": ["safetensors"],
+    "exporters": ["gguf", "safetensors"],
     "importers": ["axolotl", "llamafactory", "swift", "trl"],
     "meters": ["modelled", "nvml", "rapl"],
     "readers": ["csv", "dataset_info", "hub", "icd10cm", "json", "jsonl", "parquet", "pubtator"],

@@ -18,7 +18,6 @@ from yibu.cli.session import Session, command
 from yibu.core.store import Artifact, Store
 from yibu.train import launch
 
-LEAVING = ("data", "model", "small")
 Last = Literal["data", "model", "report", "small", "all"]
 
 
@@ -102,7 +101,8 @@ def _build(
     if leaves:
         parts["small"] = pipeline.make_small(recipe, store, parts["data"], parts["model"])
         tell_small(here, parts["small"])
-        bundles = pipeline.make_bundles(recipe, store, *(parts[name] for name in LEAVING), force=force)
+        data, model, small = (parts[name] for name in ("data", "model", "small"))
+        bundles = pipeline.make_bundles(recipe, store, data, model, small, report=parts["report"], force=force)
         tell_bundles(here, bundles)
     if last == "small":
         pipeline.pass_parity(recipe, store, parts["small"], force)

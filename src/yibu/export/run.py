@@ -58,18 +58,18 @@ def run(
     mine = _own(system, questions)
     renderer = system.renderer
     del system
+    checks: list[Check] = []
     try:
         theirs = plug.ask(source, folder, config.exporter, questions)
     except Unasked as reason:
         log.warning("%s", reason.render())
-        checks, engine = [], f"not asked: {reason.what}"
+        engine = f"not asked: {reason.what}"
     else:
         plain = for_answers(Path(config.base_path), None, "lora", config.device, "fp32")
         use_generating_attention(plain.model, plain.facts)
         before = _own(plain, questions, bounds.gain is not None)
         del plain
         language = "zh" if summary["language"] == "zh" else "en"
-        checks = []
         for part, replies in theirs.items():
             checks += _compare(part, renderer, questions, mine, replies, before, bounds, task, rows, language)
         engine = "; ".join(dict.fromkeys(replies.engine for replies in theirs.values()))
