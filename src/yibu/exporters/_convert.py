@@ -1,8 +1,9 @@
-"""Runs llama.cpp's own converter, with the name of a byte-level pre-tokenizer that it does not know by its hash.
+"""Runs llama.cpp's own converter, told which pre-tokenizer it is, where the tokenizer's own file says so.
 
-``python _convert.py LLAMA_CPP SCRIPT PRE ARGUMENTS...``: PRE is a name of llama.cpp (``gpt-2``), or ``-`` for none. The
-converter knows tokenizers by a hash of what they make of one text; one that was trained anew has a hash of its own, however
-ordinary it is. That the name is right is proven afterwards, by the token ids of the running server.
+``python -I _convert.py LLAMA_CPP SCRIPT PRE ARGUMENTS...``: PRE is a name of llama.cpp (``gpt-2``), or ``-`` for none. The
+converter guesses by a hash of what a tokenizer makes of one text. One that was trained anew has a hash of its own, however
+ordinary it is; and two that differ elsewhere can have the same (digits alone or not: measured on SmolLM2 out of a GGUF,
+whose ids then differed behind a blank line). That the name is right is proven by the token ids of the running server.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import runpy
 import sys
 from pathlib import Path
-from typing import Any
 
 
 def main(tree: Path, script: str, pre: str, arguments: list[str]) -> None:
@@ -21,15 +21,7 @@ def main(tree: Path, script: str, pre: str, arguments: list[str]) -> None:
     if pre != "-":
         from conversion.base import TextModel  # type: ignore[import-not-found]
 
-        known = TextModel.get_vocab_base_pre
-
-        def named(self: Any, tokenizer: Any) -> str:
-            try:
-                return str(known(self, tokenizer))
-            except NotImplementedError:
-                return pre
-
-        TextModel.get_vocab_base_pre = named
+        TextModel.get_vocab_base_pre = lambda self, tokenizer: pre
     sys.argv = [str(tree / script), *arguments]
     runpy.run_path(str(tree / script), run_name="__main__")
 

@@ -213,7 +213,7 @@ def ask_server(
 
 
 def pre_tokenizer_of(path: Path) -> str:
-    """llama.cpp's name for a pre-tokenizer that its hash may not know; ``-`` where its form says nothing.
+    """llama.cpp's name for a pre-tokenizer, by its form; ``-`` where the form says nothing and the hash must.
 
     Splits by GPT-2's own expression are ``gpt-2``; with every digit alone before that, ``smollm``.
     """
