@@ -1,4 +1,4 @@
-"""A tiny classifier, trained in seconds, up to the point where it may leave: what tests of compress and export begin with."""
+"""A tiny classifier, trained in seconds, up to where it may leave: what tests of compress and export begin with."""
 
 from __future__ import annotations
 

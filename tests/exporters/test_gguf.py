@@ -1,4 +1,4 @@
-"""GGUF files are made by llama.cpp and answer in its server as the model does; where it is not built, the tests say so."""
+"""GGUF files are made by llama.cpp and answer in its server as the model does; where it is not built, tests say so."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The stage that makes one plain model of a base and an adapter, smaller where the recipe asks for it, and proves it.
 
-First the adapter is merged into the unquantised base, in fp32 (`yibu.model.assemble.merged`; how is the business of each
-kind of adapter). Then come the plugs of `yibu.compressors` that the recipe names. The result is a folder that plain
-transformers loads, and ``parity.json``: what was compared on validation rows, never on test rows.
+First the adapter is merged into the unquantised base, in fp32 (`yibu.model.assemble.merged`; how is the business of
+each kind of adapter). Then come the plugs of `yibu.compressors` that the recipe names. The result is a folder that
+plain transformers loads, and ``parity.json``: what was compared on validation rows, never on test rows.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 One file is one way. A plug defines
 
 - ``Settings``: its table in the recipe, with a literal ``kind``;
-- ``compress(model, settings, facts, calibration) -> dict``: changes a transformers model in fp32 on the CPU in place, and
-  says what it did in JSON values;
+- ``compress(model, settings, facts, calibration) -> dict``: changes a transformers model in fp32 on the CPU in place,
+  and says what it did in JSON values;
 - ``save(model, folder, settings)``: a Hugging Face folder (weights and config) that plain transformers loads;
 - ``bits(settings) -> int``: of a weight, which decides how much of the adapter's gain must be left.
 

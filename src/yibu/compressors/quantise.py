@@ -2,8 +2,8 @@
 
 ``int8`` and ``int4`` are rounded to the nearest step of a symmetric scale per group, in the form of compressed-tensors
 (``pack-quantized``); in 4 bits the scale of each group is the one of several that loses least. ``nf4`` is that of
-bitsandbytes (Dettmers et al. 2023, arXiv 2305.14314). Left whole, in bf16: embedding, output layer, norms, the router of a
-mixture of experts, and its fused experts, which are no linear layers for either library.
+bitsandbytes (Dettmers et al. 2023, arXiv 2305.14314). Left whole, in bf16: embedding, output layer, norms, the router
+of a mixture of experts, and its fused experts, which are no linear layers for either library.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ def _pack(model: Any, chosen: dict[str, tuple[int, int]], settings: Settings) ->
             layer.quantization_status = QuantizationStatus.FROZEN
     compressor = ModelCompressor.from_pretrained_model(model, "pack-quantized")
     compressor.compress_model(model)
-    # transformers 5.23 with compressed-tensors 0.20 has no forward pass on packed weights: they are unpacked when loaded.
+    # transformers 5.23 with compressed-tensors 0.20 has no forward pass on packed weights: they are unpacked when
+    # loaded.
     model.config.quantization_config = {**table, "quantization_status": "compressed", "dequantize": True}
 
 

@@ -18,8 +18,8 @@ _COMING, _GOING = ".yibu-coming", ".yibu-going"
 def publish(bundle: Artifact, out: Path, replace: bool = False) -> Path:
     """Copy the bundle of an export beside its target, check every byte against the store's record, then rename.
 
-    A process that is killed, or a full disk, leaves nothing of that name; what it had copied is removed by the next try.
-    With `replace` the old folder stays in its place until the new one is whole.
+    A process that is killed, or a full disk, leaves nothing of that name; what it had copied is removed by the next
+    try. With `replace` the old folder stays in its place until the new one is whole.
 
     Args:
         bundle: artifact of `yibu.export.export`.

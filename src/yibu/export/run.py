@@ -263,7 +263,8 @@ def _readme(config: ExportConfig, table: dict[str, Any], folder: Path) -> str:
     forced = f"\nGates that were missed, and gone past by decision: {config.forced}\n" if config.forced else ""
     return (
         f"# {config.recipe}\n\n"
-        f"Made by yibu from the base `{config.base}` (licence: {config.licence}) and the rows `{table['made_from']['data']}`."
+        f"Made by yibu from the base `{config.base}` (licence: {config.licence}) "
+        f"and the rows `{table['made_from']['data']}`."
         f" `{MANIFEST}` has the SHA-256 of every file and where each part comes from.\n{forced}\n"
         f"{usage}\n## Proof\n\nAsked in {table['parity']['export']['engine']}:\n\n" + "\n".join(lines) + "\n"
     )

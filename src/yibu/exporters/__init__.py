@@ -4,9 +4,9 @@ One file is one form. A plug defines
 
 - ``Settings``: its table in the recipe, with a literal ``kind``;
 - ``write(source, folder, settings)``: the files; an `InputError` where this form cannot carry the model;
-- ``ask(source, folder, settings, questions) -> dict[str, Replies]``: the same questions put to each part of the files in
-  its real engine, in a process of its own that has no yibu; `Unasked` where that engine cannot run here and the form may
-  leave all the same;
+- ``ask(source, folder, settings, questions) -> dict[str, Replies]``: the same questions put to each part of the files
+  in its real engine, in a process of its own that has no yibu; `Unasked` where that engine cannot run here and the
+  form may leave all the same;
 - ``bounds(settings) -> Bounds``: how near the replies must come to those of the model that was exported.
 
 A form is published only if its replies are the model's (`yibu.export`).
@@ -44,8 +44,8 @@ class Source:
         task: settings of the task, plain JSON values.
         labels: the closed set that the model chooses from; None where it writes.
         label_ids: token ids of each label as an answer, the end of its turn included.
-        prompt, system: the task's template of the user's turn with ``{field}`` in it, and its system turn; None where it
-            has none.
+        prompt, system: the task's template of the user's turn with ``{field}`` in it, and its system turn; None where
+            it has none.
         max_new_tokens: longest answer.
         stop_ids: token ids that end an answer.
     """

@@ -1,9 +1,10 @@
 """Runs llama.cpp's own converter, told which pre-tokenizer it is, where the tokenizer's own file says so.
 
-``python -I _convert.py LLAMA_CPP SCRIPT PRE ARGUMENTS...``: PRE is a name of llama.cpp (``gpt-2``), or ``-`` for none. The
-converter guesses by a hash of what a tokenizer makes of one text. One that was trained anew has a hash of its own, however
-ordinary it is; and two that differ elsewhere can have the same (digits alone or not: measured on SmolLM2 out of a GGUF,
-whose ids then differed behind a blank line). That the name is right is proven by the token ids of the running server.
+``python -I _convert.py LLAMA_CPP SCRIPT PRE ARGUMENTS...``: PRE is a name of llama.cpp (``gpt-2``), or ``-`` for none.
+The converter guesses by a hash of what a tokenizer makes of one text. One that was trained anew has a hash of its own,
+however ordinary it is; and two that differ elsewhere can have the same (digits alone or not: measured on SmolLM2 out
+of a GGUF, whose ids then differed behind a blank line). That the name is right is proven by the token ids of the
+running server.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def main(tree: Path, script: str, pre: str, arguments: list[str]) -> None:
     os.environ.pop("NO_LOCAL_GGUF", None)
     sys.path[:0] = [str(tree), str(tree / "gguf-py")]
     if pre != "-":
-        from conversion.base import TextModel  # type: ignore[import-not-found]
+        from conversion.base import TextModel
 
         TextModel.get_vocab_base_pre = lambda self, tokenizer: pre
     sys.argv = [str(tree / script), *arguments]

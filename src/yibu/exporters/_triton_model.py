@@ -1,7 +1,8 @@
 """Triton's Python back end for a tuned model: reads ``task.json`` and the Hugging Face folder beside it. Needs no yibu.
 
-Requests that Triton puts together (dynamic batching) pass through the network together. A request is a text: the field of
-the prompt, or a JSON object of its fields, or ``{"messages": [...]}``, or ``{"ids": [...]}``. The answer is a JSON object.
+Requests that Triton puts together (dynamic batching) pass through the network together. A request is a text: the
+field of the prompt, or a JSON object of its fields, or ``{"messages": [...]}``, or ``{"ids": [...]}``. The answer is
+a JSON object.
 
 Legend: B prompts, L labels, T tokens, V vocabulary.
 """
@@ -56,7 +57,7 @@ class TritonPythonModel:
         answers = self.answer([one for _, one in asked])
         for place in range(len(requests)):
             if responses[place] is None:
-                own = [json.dumps(a).encode() for (p, _), a in zip(asked, answers) if p == place]
+                own = [json.dumps(a).encode() for (p, _), a in zip(asked, answers, strict=True) if p == place]
                 output = np.array(own, dtype=np.object_).reshape(-1, 1)
                 responses[place] = pb_utils.InferenceResponse([pb_utils.Tensor("ANSWER", output)])
         return responses
@@ -82,7 +83,7 @@ class TritonPythonModel:
         if missing:
             raise ValueError(f"the request lacks the fields {missing}")
         text = self.task["literals"][0]
-        for name, literal in zip(self.task["names"], self.task["literals"][1:]):
+        for name, literal in zip(self.task["names"], self.task["literals"][1:], strict=True):
             text += str(fields[name]) + literal
         turn = {"role": "user", "content": text.strip()}
         system = self.task["system"]
@@ -93,10 +94,10 @@ class TritonPythonModel:
         found: list[dict[str, Any]] = [{} for _ in asked]
         written = [n for n, one in enumerate(asked) if one.get("write") or not self.task["labels"]]
         chosen = [n for n, one in enumerate(asked) if self.task["labels"] and not one.get("write")]
-        for n, scores in zip(chosen, self.choose([asked[n]["ids"] for n in chosen])):
+        for n, scores in zip(chosen, self.choose([asked[n]["ids"] for n in chosen]), strict=True):
             shares = torch.softmax(scores, dim=0).tolist()
             found[n]["answer"] = self.task["labels"][int(scores.argmax())]
-            found[n]["probabilities"] = dict(zip(self.task["labels"], shares))
+            found[n]["probabilities"] = dict(zip(self.task["labels"], shares, strict=True))
         for n in written:
             new = self.write(asked[n]["ids"], int(asked[n].get("write") or self.task["max_new_tokens"]))
             found[n]["ids"] = new
@@ -110,7 +111,7 @@ class TritonPythonModel:
         return found
 
     def choose(self, prompts: list[list[int]]) -> list[torch.Tensor]:
-        """``log p(label | prompt)`` ``[B, L]``: the prompts once, then every label behind a copy of what was kept of them."""
+        """``log p(label | prompt)`` ``[B, L]``: prompts once, then labels behind copies of what was kept."""
         labels = self.task["label_ids"]
         size = max(1, AT_ONCE // max(1, len(labels)))
         return [
@@ -175,4 +176,5 @@ class TritonPythonModel:
             eos_token_id=stops,
             pad_token_id=stops[0],
         )
-        return answer[0, len(prompt) :].tolist()
+        new: list[int] = answer[0, len(prompt) :].tolist()
+        return new

@@ -1,8 +1,9 @@
 """A real tritonserver on this machine: where it lies, how it starts, how it is asked.
 
-It is in the wheel nvidia-pytriton, which needs numpy below 2 and so an environment of its own: ``make triton`` makes one in
-``~/.cache/yibu/triton``, ``$YIBU_TRITON`` names another. Models run in the Python of that environment (its back end reads
-texts wrongly under numpy 2 and dies: measured), with torch and transformers from yibu's, which ``make triton`` puts behind.
+It is in the wheel nvidia-pytriton, which needs numpy below 2 and so an environment of its own: ``make triton`` makes
+one in ``~/.cache/yibu/triton``, ``$YIBU_TRITON`` names another. Models run in the Python of that environment (its
+back end reads texts wrongly under numpy 2 and dies: measured), with torch and transformers from yibu's, which ``make
+triton`` puts behind.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class TritonServer:
                     process.wait()
 
     def _program(self, place: Path, repository: Path, ports: list[int]) -> list[str]:
-        """The command; the stub of this Python's version lies in a copy of the back end, so nothing installed changes."""
+        """The command; the stub of this Python lies in a copy of the back end, so nothing installed changes."""
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         back_end = place / "backends" / "python"
         shutil.copytree(self.home / "backends" / "python", back_end)

@@ -83,10 +83,10 @@ def ask(source: Source, folder: Path, settings: Settings, questions: Questions) 
 def bounds(settings: Settings) -> Bounds:
     """By the bits of a weight. What is lost of the adapter on the task is measured where weights are rounded."""
     return {
-        "f16": Bounds(probability=0.05, first_choices=0.95, missing=0.1, answers=0.85),
-        "Q8_0": Bounds(probability=0.15, first_choices=0.9, missing=0.3, answers=0.7, gain=0.95),
-        "Q4_K_M": Bounds(probability=0.6, first_choices=0.7, missing=0.8, answers=0.4, gain=0.9),
-        "Q4_0": Bounds(probability=0.6, first_choices=0.7, missing=0.8, answers=0.4, gain=0.9),
+        "f16": Bounds(probability=0.02, first_choices=0.95, missing=0.05, answers=0.85),
+        "Q8_0": Bounds(probability=0.15, first_choices=0.9, missing=0.2, answers=0.8, gain=0.95),
+        "Q4_K_M": Bounds(probability=0.9, first_choices=0.7, missing=0.5, answers=0.5, gain=0.9),
+        "Q4_0": Bounds(probability=0.9, first_choices=0.7, missing=0.5, answers=0.5, gain=0.9),
     }[settings.quantise]
 
 

@@ -1,9 +1,9 @@
 """A model repository for Triton Inference Server, with all that it needs inside.
 
-``back_end: python`` is for tasks that choose a label or write little: plain transformers in ``model.py``, requests batched
-by Triton. ``back_end: vllm`` is for generation: decoupled, batched by vLLM itself, so no ``dynamic_batching``. The Python
-form is proven in a real ``tritonserver`` (of the wheel nvidia-pytriton, in an environment of its own: ``make triton``). The
-vLLM form needs NVIDIA's container and cannot be asked here; the manifest says so.
+``back_end: python`` is for tasks that choose a label or write little: plain transformers in ``model.py``, requests
+batched by Triton. ``back_end: vllm`` is for generation: decoupled, batched by vLLM itself, so no ``dynamic_batching``.
+The Python form is proven in a real ``tritonserver`` (of the wheel nvidia-pytriton, in an environment of its own:
+``make triton``). The vLLM form needs NVIDIA's container and cannot be asked here; the manifest says so.
 """
 
 from __future__ import annotations
@@ -161,15 +161,15 @@ def _usage(source: Source, back_end: str) -> str:
         return (
             "## Use\n\n`tritonserver --model-repository=repository` in NVIDIA's container with the vLLM back end; ask "
             f'`POST {where}` with `{{"text_input": "...", "parameters": {{"stream": true}}}}`. '
-            "The text is a prompt in the form of the chat template (`tokenizer_config.json` lies in the model's folder).\n"
+            "The text is a prompt in the form of the chat template, which lies in the model's folder.\n"
         )
     return (
         "## Use\n\n`tritonserver --model-repository=repository`, where `python3` has torch, transformers and "
         "numpy below 2 (Triton 24.10 reads texts wrongly under numpy 2); ask "
-        f"`{source.name}` with the tensor `REQUEST` (BYTES, [n, 1]): the text, or a JSON object of the prompt's fields. "
+        f"`{source.name}` with the tensor `REQUEST` (BYTES, [n, 1]): the text, or a JSON object of its fields. "
         "`ANSWER` (BYTES, [n, 1]) is a JSON object with `answer` and, for labels, `probabilities`. Up to "
-        f"{MAX_BATCH} requests are put into one batch. Texts are taken as they are: what your recipe's `data.clean` does to "
-        "rows, do to requests, too.\n"
+        f"{MAX_BATCH} requests are put into one batch. Texts are taken as they are: what `data.clean` of the recipe "
+        "does to rows, do to requests, too.\n"
     )
 
 

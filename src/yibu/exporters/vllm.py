@@ -1,9 +1,10 @@
 """A folder and a command line for vLLM: the base with the adapter beside it, or the merged model.
 
-vLLM shares one base among many adapters, so an adapter that it can load stays one (``--lora-modules``); anything else leaves
-merged. The name of an adapter ends in its digest: vLLM 0.33 keeps the keys and values of a name, so one that is loaded again
-with other weights would answer from the old ones. Routed experts leave merged, since vLLM misreads their adapters. vLLM is
-not asked here (it takes gigabytes and minutes); the files in the bundle are asked in plain transformers and peft instead.
+vLLM shares one base among many adapters, so an adapter that it can load stays one (``--lora-modules``); anything else
+leaves merged. The name of an adapter ends in its digest: vLLM 0.33 keeps the keys and values of a name, so one that is
+loaded again with other weights would answer from the old ones. Routed experts leave merged, since vLLM misreads their
+adapters. vLLM is not asked here (it takes gigabytes and minutes); the files in the bundle are asked in plain
+transformers and peft instead.
 """
 
 from __future__ import annotations
