@@ -26,6 +26,8 @@ from yibu.cli import app, as_overrides, with_engine
 from yibu.core.store import Store
 
 VERBS = [
+    "compress",
+    "export",
     "run",
     "check",
     "import",

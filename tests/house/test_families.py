@@ -17,6 +17,7 @@ PLUGS = {
         *("synonyms", "templates"),
     ],
     "bases": ["deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "gemma3", "generic", "llama", "qwen2"],
+    "compressors": ["quantise"],
     "detectors": [
         *("account", "address", "age", "bank_card", "biometric", "credit_code"),
         *("date", "device", "email", "id_card", "ip", "licence"),
@@ -24,6 +25,7 @@ PLUGS = {
         *("presidio", "ssn", "url", "vehicle"),
     ],
     "engines": ["openai", "triton"],
+    "exporters": ["gguf", "safetensors", "triton", "vllm"],
     "importers": ["axolotl", "llamafactory", "swift", "trl"],
     "meters": ["modelled", "nvml", "rapl"],
     "readers": ["csv", "dataset_info", "hub", "icd10cm", "json", "jsonl", "parquet", "pubtator"],

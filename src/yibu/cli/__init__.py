@@ -133,7 +133,7 @@ def run(
         from yibu.cli.make import build
 
         given = with_engine(overrides, engine, ("data", "train"), processes)
-        build(here, recipe, given, lang, store, last="report", force=force)
+        build(here, recipe, given, lang, store, last="all", force=force)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -255,6 +255,45 @@ def evaluate(
         from yibu.cli.make import build
 
         build(here, recipe, overrides or (), lang, store, last="report", force=force)
+
+
+@app.command(rich_help_panel=MAKE)
+def compress(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    force: Force = False,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train, merge the adapter into the base, make it smaller if the recipe asks for it, prove it, and stop."""
+    with session(json_lines, verbose) as here:
+        from yibu.cli.make import build
+
+        build(here, recipe, overrides or (), None, store, last="small", force=force)
+
+
+@app.command(rich_help_panel=MAKE)
+def export(
+    name: Annotated[str, typer.Argument(metavar="RECIPE|RUN", help="a recipe.yaml, or the name of one that was run")],
+    overrides: Overrides = None,
+    to: Annotated[
+        list[str] | None, typer.Option("--to", help="safetensors, gguf, triton or vllm; may be repeated")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="new folder for the files; else in the store")] = None,
+    force: Force = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="the folder may exist; it is exchanged at the end")
+    ] = False,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """A tuned model as files that other engines load, each proven in its engine. Exit code 3 if a gate refuses it."""
+    with session(json_lines, verbose) as here:
+        from yibu.cli.leave import export as leave
+
+        leave(here, name, overrides or (), to or (), out, force, replace, store)
 
 
 @app.command(name="import", rich_help_panel=MAKE)
