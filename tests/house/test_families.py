@@ -23,7 +23,7 @@ PLUGS = {
         *("licence_plate", "medical_record", "name", "other_id", "passport", "phone"),
         *("presidio", "ssn", "url", "vehicle"),
     ],
-    "engines": ["openai", "triton"],
+    "engines": ["openai", "transformers", "triton"],
     "importers": ["axolotl", "llamafactory", "swift", "trl"],
     "meters": ["modelled", "nvml", "rapl"],
     "readers": ["csv", "dataset_info", "hub", "icd10cm", "json", "jsonl", "parquet", "pubtator"],
