@@ -160,7 +160,7 @@ def test_a_model_of_ours_is_asked_with_its_own_rows(made: Made) -> None:
     found = pipeline.measure(pipeline.load(path).bench, store, model, data)
     told = found.read_json("latency.json")
     assert told["engine"]["kind"] == "own"
-    assert told["engine"]["engine"] == "transformers, one request at a time"
+    assert told["engine"]["engine"] == "transformers, up to 16 answers at once"
     assert told["prompts"]["from"].endswith("rows of test")
     (rate,) = told["rates"]
     assert (rate["n"], rate["answered"], rate["errors"]) == (12, 12, {})

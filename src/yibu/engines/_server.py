@@ -32,14 +32,21 @@ class _Refused(Exception):
         super().__init__(status)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up is no error, and the rest was answered."""
+
+
 def listen(bank: Bank, schedule: Schedule, default: str | None) -> ThreadingHTTPServer:
     """A server on a free port, which the caller runs.
 
     Args:
         default: adapter that answers where the model's name is none of an adapter; None: the base.
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(bank, schedule, default), bind_and_activate=False)
-    server.daemon_threads, server.request_queue_size = True, 1024
+    server = _Server(("127.0.0.1", 0), _handler(bank, schedule, default), bind_and_activate=False)
     server.server_bind()
     server.server_activate()
     return server
