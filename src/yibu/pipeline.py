@@ -33,6 +33,7 @@ from yibu.evaluate.gates import require, said
 from yibu.evaluate.matrix import CHAMPION
 from yibu.inspect import InspectConfig, InspectSettings, can_judge_labels, inspect
 from yibu.prepare import DataSettings, FoldConfig, PrepareConfig, fold, prepare
+from yibu.serve import ServeSettings
 from yibu.train import BaseSettings, Config, TrainSettings, train
 
 _logger = log.get("pipeline")
@@ -61,6 +62,7 @@ class Recipe(Settings):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     bench: BenchSettings = BenchSettings()
+    serve: ServeSettings = ServeSettings()
 
     @model_validator(mode="after")
     def _one_number_of_folds(self) -> Recipe:
@@ -313,6 +315,21 @@ def measure(
         )
     given = {"model": model, "data": data}
     return store.run(bench, config, **{name: artifact for name, artifact in given.items() if artifact is not None})
+
+
+def serve_settings(refs: Sequence[str], store: Store, overrides: Sequence[str] = ()) -> ServeSettings:
+    """How models are served: as the recipe says that made the first one, but for ``serve.key=value``.
+
+    Raises:
+        RecipeError: a setting is wrong, or is none of ``serve``.
+    """
+    kept = store.root / "recipes" / f"{refs[0].rpartition('/')[0]}.yaml"
+    table = load_yaml(kept).get("serve", {}) if kept.is_file() else {}
+    changed = apply_overrides({"serve": table}, overrides)
+    foreign = sorted(changed.keys() - {"serve"})
+    if foreign:
+        raise RecipeError("Only settings of serve can differ here.", got=foreign, allowed="serve.key=value")
+    return parse(ServeSettings, changed["serve"])
 
 
 def locate_base(recipe: Recipe, store: Store) -> BaseSettings:

@@ -20,12 +20,12 @@ from yibu import pipeline
 from yibu.bench import BenchConfig, BenchSettings, bench
 from yibu.bench.figures import read_lines
 from yibu.bench.own import OwnEngine
-from yibu.engines import transformers
 from yibu.bench.run import _prompts
 from yibu.cli import app
 from yibu.core.errors import InputError, RecipeError, YibuError
 from yibu.core.recipe import parse
 from yibu.core.store import Artifact, Store
+from yibu.engines import transformers
 
 
 def config(endpoint: str | None, moment: str = "now", **changes: Any) -> BenchConfig:
@@ -231,7 +231,10 @@ def test_own_server_refuses_what_it_cannot_do_and_goes_on(made: Made) -> None:
 
 
 def test_own_process_that_cannot_start_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no longer"), OwnEngine(transformers.Settings(base_path=str(tmp_path / "none"))):
+    with (
+        pytest.raises(InputError, match="no longer"),
+        OwnEngine(transformers.Settings(base_path=str(tmp_path / "none"))),
+    ):
         pass
     engine = OwnEngine(transformers.Settings(base_path=str(tmp_path), start_seconds=0.01))
     with pytest.raises(YibuError, match="did not start"), engine:

@@ -78,7 +78,7 @@ def _asked(config: BenchConfig, model: Artifact | None) -> Iterator[tuple[Settin
         raise InputError(
             "An endpoint is measured, and this engine is a process that would have to be started.",
             got=f"bench.engine.kind: {wanted.kind}",  # type: ignore[attr-defined]
-            do="leave bench.engine out to measure a model of the store, or start it by `yibu serve` and name its address",
+            do="leave bench.engine out to measure a model of the store, or name the address of a `yibu serve`",
         )
     if wanted is not None:
         yield wanted, {"kind": wanted.kind, "endpoint": wanted.endpoint, "model": wanted.model}

@@ -144,9 +144,7 @@ def keep_prefix(model: Any, ids: Sequence[int]) -> Any:
 
 
 @torch.no_grad()
-def score_after(
-    model: Any, prompts: Sequence[Sequence[int]], tree: AnswerTree, prefix: int, kept: Any
-) -> Tensor:
+def score_after(model: Any, prompts: Sequence[Sequence[int]], tree: AnswerTree, prefix: int, kept: Any) -> Tensor:
     """`score_answers` in one pass, behind a beginning whose keys and values are kept.
 
     Args:

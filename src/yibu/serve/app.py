@@ -81,7 +81,9 @@ class Gateway:
         body, told = read(Asked, await request.body()), _told(request)
         self._bound(_num_chars(body))
         if SCORE not in self.engine.can:
-            raise Problem(501, "this engine cannot score labels; start yibu serve with the engine transformers", "unable")
+            raise Problem(
+                501, "this engine cannot score labels; start yibu serve with the engine transformers", "unable"
+            )
         with self.routes.lease(body.model) as version:
             told.model, told.artifact = body.model, version.id
             with _asked_right():
@@ -107,7 +109,9 @@ class Gateway:
                 task = _task(version)
                 messages: Prompt = [dict(message) for message in task.about(body.input)]
                 if task.task.closed_set:
-                    raise Problem(400, "this model chooses a label; ask it by /v1/classify", "wrong_task", param="model")
+                    raise Problem(
+                        400, "this model chooses a label; ask it by /v1/classify", "wrong_task", param="model"
+                    )
             longest = min(task.task.max_new_tokens, self.settings.max_new_tokens)
             async with self._allowed(told, _num_chars(body) / _CHARS_A_TOKEN + longest):
                 wanted = self._whole(messages, longest, Sampling(), version, told)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from yibu.core.errors import InputError, YibuError
 from yibu.core.log import get
@@ -131,9 +130,3 @@ class Keeper:
                 do="start another `yibu serve` for it",
             )
         return version
-
-
-def keys_path(store: Store) -> Path:
-    """Where the keys of a store lie."""
-    return store.root / "serve" / "keys.json"
-

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from yibu.core.disk import write_atomically
 from yibu.core.errors import Damaged, InputError
+from yibu.core.store import Store
 
 Scope = Literal["generate", "classify", "extract", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -52,6 +53,11 @@ class _Book(BaseModel):
 
 
 _NOBODY = Key(id="", name="", sha256="0" * 64, scopes=(), created="")
+
+
+def keys_path(store: Store) -> Path:
+    """Where the keys of a store lie."""
+    return store.root / "serve" / "keys.json"
 
 
 class Keys:

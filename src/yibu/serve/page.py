@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 from importlib.resources import files
 
-POLICY = "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'"
+POLICY = (
+    "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'"
+)
 """The page loads nothing and talks to nobody but the gateway that sent it."""
 
 

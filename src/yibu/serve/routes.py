@@ -137,4 +137,3 @@ class Routes:
                 await self._engine.unload_adapter(version.adapter.name)
             except EngineFailed as error:
                 log.warning("%s could not be unloaded (%s); its memory is not free", version.id, error.reason)
-

@@ -51,8 +51,8 @@ def serve(
         YibuError: the engine did not start.
     """
     require()
-    from yibu.serve.keeper import keys_path, version_of
-    from yibu.serve.keys import Keys
+    from yibu.serve.keeper import version_of
+    from yibu.serve.keys import Keys, keys_path
     from yibu.train import Config
     from yibu.train.replay import base_of
 

@@ -60,7 +60,10 @@ def describe(api: FastAPI, gateway: Gateway, others: Mapping[str, Callable[..., 
         schema = kind.model_json_schema(ref_template=_REF)
         schemas |= schema.pop("$defs", {})
         schemas[kind.__name__] = schema
-        body = {"required": True, "content": {"application/json": {"schema": {"$ref": _REF.format(model=kind.__name__)}}}}
+        body = {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": _REF.format(model=kind.__name__)}}},
+        }
         _add(api, path, handler, "POST", summary, {"requestBody": body, "security": [{"key": []}]})
     _add(api, "/v1/models", gateway.models, "GET", "Names that may be asked for", {"security": [{"key": []}]})
     _add(api, "/metrics", others["metrics"], "GET", "Figures for Prometheus", {"security": [{"key": []}]}, "text/plain")
