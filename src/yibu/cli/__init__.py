@@ -407,9 +407,7 @@ def bench(
 def serve(
     words: Annotated[
         list[str],
-        typer.Argument(
-            metavar="REF... [serve.KEY=VALUE]", help="refs of trained models of one base, or recipes' names"
-        ),
+        typer.Argument(metavar="REF... [serve.KEY=VALUE]", help="refs of models of one base, or recipes' names"),
     ],
     is_open: Annotated[bool, typer.Option("--open", help="ask for no key; on the loopback only")] = False,
     store: StorePath = None,

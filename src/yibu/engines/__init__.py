@@ -161,7 +161,7 @@ class Engine(abc.ABC):
         """Whether what was started still runs; `start` again makes it so. Cheap, and says nothing about health."""
         return True
 
-    async def start(self) -> None:
+    async def start(self) -> None:  # noqa: B027  (not every engine has something to start)
         """Load, or begin to; a server of somebody else's needs nothing.
 
         Raises:

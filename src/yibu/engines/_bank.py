@@ -6,7 +6,8 @@ experts) gets a copy of the base of its own. Only one thread may use a bank.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,7 @@ class Bank:
     """
 
     def __init__(self, base_path: Path, adapter: Adapter | None, device: str, dtype: str) -> None:
-        from yibu.model.assemble import for_answers
-
-        self._load = lambda path, kind: for_answers(base_path, path, kind, device, dtype)
+        self._load: Callable[[Path | None, str], Any] = functools.partial(_assembled, base_path, device, dtype)
         self._own: dict[str, Any] = {}
         self._shared: dict[str, str] = {}  # name -> peft's name of it
         self._tuned: Any = None
@@ -116,3 +115,9 @@ class Bank:
         from yibu.adapters import lora
 
         return adapter.kind == _SHARED and lora.can_share(adapter.path)
+
+
+def _assembled(base_path: Path, device: str, dtype: str, adapter: Path | None, kind: str) -> Any:
+    from yibu.model.assemble import for_answers
+
+    return for_answers(base_path, adapter, kind, device, dtype)

@@ -128,7 +128,12 @@ class Schedule(threading.Thread):
 
     def forget(self, name: str) -> None:
         """Unload an adapter and what was computed with it."""
-        self.call(lambda bank: (bank.unload(name), self._scorers.forget(name)))
+
+        def both(bank: Bank) -> None:
+            bank.unload(name)
+            self._scorers.forget(name)
+
+        self.call(both)
 
     def run(self) -> None:
         """Body of the thread."""

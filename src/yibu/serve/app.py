@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import exp
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from yibu import __version__
 from yibu.core.errors import DataError
 from yibu.engines import SCORE, Engine, EngineFailed, Piece, Prompt, Sampling
 from yibu.serve import marks, metrics
+from yibu.serve.asked import Asked as Task
 from yibu.serve.guard import Guard, Told
 from yibu.serve.keys import Keys
 from yibu.serve.limits import Admission, whole_seconds
@@ -28,6 +29,7 @@ from yibu.serve.protocol import Asked, ChatRequest, CompletionRequest, Written, 
 from yibu.serve.routes import Routes, Version
 from yibu.serve.schema import describe
 from yibu.serve.settings import ServeSettings
+from yibu.tasks import Message
 
 Found = TypeVar("Found")
 
@@ -66,7 +68,7 @@ class Gateway:
         self._bound(sum(len(turn["content"]) for turn in turns))
 
         def prompt(version: Version) -> Prompt:
-            return turns if version.asked is None else [dict(turn) for turn in version.asked.conversation(turns)]
+            return turns if version.asked is None else _plain(version.asked.conversation(turns))
 
         return await self._write(request, body, prompt, _Chat())
 
@@ -88,7 +90,7 @@ class Gateway:
             told.model, told.artifact = body.model, version.id
             with _asked_right():
                 task = _task(version)
-                messages: Prompt = [dict(message) for message in task.about(body.input)]
+                messages = _plain(task.about(body.input))
                 labels, words = task.labels()
             async with self._allowed(told, _num_chars(body) / _CHARS_A_TOKEN):
                 scores = await _or_gone(request, self._bounded(self.engine.score(messages, words, version.engine_name)))
@@ -107,7 +109,7 @@ class Gateway:
             told.model, told.artifact = body.model, version.id
             with _asked_right():
                 task = _task(version)
-                messages: Prompt = [dict(message) for message in task.about(body.input)]
+                messages = _plain(task.about(body.input))
                 if task.task.closed_set:
                     raise Problem(
                         400, "this model chooses a label; ask it by /v1/classify", "wrong_task", param="model"
@@ -376,7 +378,7 @@ class _Stream(Response):
                 self._gateway._count_tokens(self._told)
             await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": False})
 
-    async def _all(self, event: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> None:
+    async def _all(self, event: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         reply, finish = self._reply, "length"
         _count(self._told, self._first)
         finish = self._first.finish or finish
@@ -453,18 +455,22 @@ def _usage(told: Told) -> dict[str, int]:
     }
 
 
+def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": message["role"], "content": message["content"]} for message in messages]
+
+
 def _num_chars(body: Asked) -> int:
     return len(body.input) if isinstance(body.input, str) else sum(map(len, body.input.values()))
 
 
-def _task(version: Version) -> Any:
+def _task(version: Version) -> Task:
     if version.asked is None:
         raise Problem(400, "this model has no task of its own", "wrong_task", param="model")
     return version.asked
 
 
 @contextlib.contextmanager
-def _asked_right() -> Any:
+def _asked_right() -> Iterator[None]:
     """Errors of a task become the client's."""
     try:
         yield

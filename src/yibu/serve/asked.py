@@ -30,7 +30,8 @@ class Asked:
     """The task of a model.
 
     Attributes:
-        task: of its training. fields: of its prompt; none for conversations and raw text. clean: what rows went through.
+        task: of its training. clean: what rows went through.
+        fields: of its prompt; none for conversations and raw text.
     """
 
     task: tasks.Task

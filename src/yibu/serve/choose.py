@@ -35,7 +35,7 @@ def choose(version: Version, base_path: str, wanted: Settings | None, device: st
     assert adapter is not None
     loaded = {"adapter_path": str(adapter.path), "adapter_kind": adapter.kind, "adapter_name": adapter.name}
     if wanted is None:
-        settings = transformers.Settings(base_path=base_path, device=device, dtype=dtype, **loaded)  # type: ignore[arg-type]
+        settings = transformers.Settings(base_path=base_path, device=device, dtype=dtype, **loaded)
         return Chosen(settings, f"transformers: it runs every base, and adapters of the kind {adapter.kind}")
     kind = str(getattr(wanted, "kind", ""))
     if not isinstance(wanted, ProcessSettings):

@@ -1,4 +1,4 @@
-"""Keeps the gateway going: starts the engine, starts it again when it died, and follows refs and keys as they change."""
+"""Keeps the gateway going: starts the engine, again where it died, and follows refs and keys as they change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a client may ask, and how many requests are under way: what is over is refused at once, never kept hanging."""
+"""How much a client may ask, and how many requests are under way: what is over is refused at once, and never hangs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be asked: the part of the OpenAI protocol that is really done, closed, so that nothing is ignored in silence.
+"""What may be asked: the part of the OpenAI protocol that is done, closed, so that nothing is ignored in silence.
 
 A field that changes the answer and that no engine of ours does (penalties, tools, several choices) may only have its
 neutral value.

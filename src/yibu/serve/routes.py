@@ -1,9 +1,9 @@
 """Which artifact answers to which name, and how a name moves to another one without a mixed answer.
 
 A name is a ref of the store and nothing else: a path, an address or an artifact that no ref names cannot be asked for.
-What it points at is immutable and loaded under its own id. When the ref moves, the new artifact is loaded beside the old
-one, then the name is switched, and the old one is unloaded once nobody has it any more. Who asked before the switch is
-answered by the old one to the end.
+What it points at is immutable and loaded under its own id. When the ref moves, the new artifact is loaded beside the
+old one, then the name is switched, and the old one is unloaded once nobody has it any more. Who asked before the switch
+is answered by the old one to the end.
 """
 
 from __future__ import annotations
