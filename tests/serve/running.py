@@ -94,7 +94,7 @@ class Running:
     def __init__(self, engine: engines.Engine, settings: ServeSettings | None = None, keys: Keys | None = None) -> None:
         self.gateway = Gateway(settings or ServeSettings(limits=FREE), engine, Routes(engine), keys)
         self._loop = asyncio.new_event_loop()
-        self._door = socket.socket()
+        self._door = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle's algorithm on
         self._door.bind(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._door.getsockname()[1]}"
         config = uvicorn.Config(
@@ -105,6 +105,10 @@ class Running:
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """The result of something that runs beside the requests."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def release(self) -> None:
+        """Let go what `Says` holds."""
+        self._loop.call_soon_threadsafe(self.gateway.engine.go.set)  # type: ignore[attr-defined]
 
     def serve_as(self, name: str, id: str = FIRST, **changes: Any) -> Version:
         version = Version(id, **changes)

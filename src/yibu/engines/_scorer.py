@@ -66,7 +66,7 @@ class Scorers:
                 of_adapter.pop(next(iter(of_adapter)))
             kept = of_adapter[answers] = _Kept(score.AnswerTree.of(answers), exact, prompts[0])
         if not kept.exact:
-            return score.score_answers(model, prompts, answers, tree=False, title="scoring").tolist()  # type: ignore[no-any-return]
+            return score.score_answers(model, prompts, answers, tree=False, title="scoring").tolist()
         self._keep(model, kept, prompts)
         found: list[list[float]] = []
         length = len(kept.prefix)

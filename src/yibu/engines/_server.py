@@ -182,7 +182,7 @@ class _Reader:
     def _ids(self, body: dict[str, Any]) -> list[int]:
         if "messages" in body:
             messages = [{"role": str(item["role"]), "content": str(item["content"])} for item in body["messages"]]
-            ids = self._renderer.prompt(messages)
+            ids: list[int] = self._renderer.prompt(messages)
         else:
             ids = list(self._renderer.tokenizer(str(body["prompt"]), add_special_tokens=True)["input_ids"])
         if not ids:

@@ -143,7 +143,8 @@ def _listening(settings: ServeSettings) -> Any:
         InputError: somebody else listens there, or the address is none of this machine.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as door:
+    # Named as TCP, since asyncio switches Nagle's algorithm off for those alone.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             door.bind((settings.host, settings.port))
