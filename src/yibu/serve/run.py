@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from yibu.core.errors import InputError, MissingExtra, YibuError
@@ -54,7 +56,6 @@ def serve(
     from yibu.serve.keeper import version_of
     from yibu.serve.keys import Keys, keys_path
     from yibu.train import Config
-    from yibu.train.replay import base_of
 
     if is_open and not _is_loopback(settings.host):
         raise InputError("A gateway without keys may only listen on the loopback.", got=settings.host)
@@ -68,10 +69,18 @@ def serve(
         raise InputError("One gateway serves models of one base.", got=refs, do="start one for each base")
     versions = {ref: version_of(model, store) for ref, model in models.items()}
     first, training = versions[refs[0]], configs[refs[0]].train
-    base = base_of(models[refs[0]], store)
-    chosen = choose(first, base.path, settings.engine, training.device, training.dtype)
+    chosen = choose(first, _base_path(configs[refs[0]].base, store), settings.engine, training.device, training.dtype)
     engine = FAMILY.load(str(getattr(chosen.settings, "kind", ""))).Engine(chosen.settings)
     _run(_serve(settings, engine, keys, store, versions, digests.pop(), lambda address: tell(address, chosen)))
+
+
+def _base_path(base: Any, store: Store) -> str:
+    """The base of a training, where it lies now."""
+    if Path(base.path).is_dir():
+        return str(base.path)
+    from yibu.model.resolve import resolve  # imports torch, which the gateway has no other use for
+
+    return str(resolve(base.name, store).path)
 
 
 def _model(ref: str, store: Store) -> Artifact:
@@ -121,6 +130,20 @@ async def _serve(
 def _server(gateway: Any, settings: ServeSettings) -> Any:
     import uvicorn
 
+    class Server(uvicorn.Server):
+        """uvicorn's, which would end the process by the signal that it got, before the engine is closed."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            loop, wanted = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT)
+            for number in wanted:
+                loop.add_signal_handler(number, self.handle_exit, number, None)
+            try:
+                yield
+            finally:
+                for number in wanted:
+                    loop.remove_signal_handler(number)
+
     config = uvicorn.Config(
         gateway.app,
         http="httptools",
@@ -133,11 +156,11 @@ def _server(gateway: Any, settings: ServeSettings) -> Any:
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         backlog=2048,
     )
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 @contextlib.contextmanager
-def _listening(settings: ServeSettings) -> Any:
+def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
     """
     Raises:
         InputError: somebody else listens there, or the address is none of this machine.
