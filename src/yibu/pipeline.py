@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from yibu import tasks
+from yibu import meters, tasks
 from yibu.augment import AugmentSettings, augment
 from yibu.bench import BenchConfig, BenchSettings, bench
 from yibu.core import log
@@ -29,10 +30,12 @@ from yibu.evaluate import (
     judge,
     pool,
 )
+from yibu.evaluate.beside import Beside
 from yibu.evaluate.gates import require, said
 from yibu.evaluate.matrix import CHAMPION
 from yibu.inspect import InspectConfig, InspectSettings, can_judge_labels, inspect
 from yibu.prepare import DataSettings, FoldConfig, PrepareConfig, fold, prepare
+from yibu.retain import KeptConfig, RetainConfig, RetainSettings, kept, retain
 from yibu.serve import ServeSettings
 from yibu.train import BaseSettings, Config, TrainSettings, train
 
@@ -61,7 +64,12 @@ class Recipe(Settings):
     )
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
-    bench: BenchSettings = BenchSettings()
+    bench: BenchSettings | None = Field(
+        None, description="requests sent to the tuned model, for latency and cost; `yibu bench` needs no table"
+    )
+    retain: RetainSettings | None = Field(
+        None, description="general abilities of the tuned model beside those of its base"
+    )
     serve: ServeSettings = ServeSettings()
 
     @model_validator(mode="after")
@@ -137,8 +145,18 @@ def make_data(recipe: Recipe, store: Store) -> Artifact:
     data = _name(store, recipe, "data", prepared(recipe, store))
     if recipe.evaluate.gates:  # before anything is trained
         measures = tasks.build(task_of(data), data.read_json("summary.json")["labels"]).measures
-        check_gates(recipe.evaluate, measures)
+        check_gates(recipe.evaluate, measures, _beside(recipe))
     return data
+
+
+def _beside(recipe: Recipe) -> Beside:
+    """What the recipe measures beside the task; whether joules are measured depends on this machine."""
+    load, sets = recipe.bench, () if recipe.retain is None else recipe.retain.sets
+    energy: Literal["measured", "modelled"] | None = None
+    if load is not None and load.engine is None:
+        meter = meters.choose(load.meter)
+        energy = None if meter is None else "modelled" if meter.modelled else "measured"
+    return Beside(load is not None, energy, tuple(one.name for one in sets))
 
 
 def prepared(recipe: Recipe, store: Store) -> Artifact:
@@ -201,11 +219,42 @@ def make_report(
         written = {name: parts[name] for name in ("base_answers", "answers")}
         asked = JudgeConfig(task=task, split=settings.split, judge=settings.judge, calls=settings.calls)
         parts["judgements"] = store.run(judge, asked, data=data, **written)
+    if recipe.bench is not None:
+        parts["load"] = _load(recipe.bench, store, model, data)
+    if recipe.retain is not None:
+        parts["kept"] = _kept(recipe.retain, settings, store, base, model)
     champion = _champion(recipe, store, model)
     if champion is not None:
         parts |= {"champion": champion, "champion_data": store.get(champion.manifest.inputs["data"])}
     report = store.run(evaluate, config, data=data, model=model, **parts)
     return _name(store, recipe, "report", report)
+
+
+def _load(settings: BenchSettings, store: Store, model: Artifact, data: Artifact) -> Artifact:
+    """The recipe's measurement under load: one, and another one in a later run where it was cut short.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it; what was measured is kept.
+    """
+    for attempt in count(1):
+        config = _bench_config(f"try {attempt}", settings, store, model, data)
+        old = store.find(store.artifact_id(bench, config, model=model, data=data))
+        made = old or store.run(bench, config, model=model, data=data)
+        ended = made.read_json("latency.json")["ended"]
+        if ended == "interrupted" and old is None:
+            raise KeyboardInterrupt
+        if old is None or ended in (None, "token_budget"):
+            return made
+    raise AssertionError
+
+
+def _kept(
+    settings: RetainSettings, measured: EvaluateSettings, store: Store, base: BaseSettings, model: Artifact
+) -> Artifact:
+    """General abilities before and after; those of the base are measured once."""
+    config = RetainConfig(base_path=base.path, base_digest=base.digest, retain=settings)
+    compared = KeptConfig(num_resamples=measured.num_resamples, seed=measured.seed)
+    return store.run(kept, compared, base=store.run(retain, config), tuned=store.run(retain, config, model=model))
 
 
 def pass_gates(recipe: Recipe, store: Store, report: Artifact, force: bool = False) -> None:
@@ -304,6 +353,15 @@ def measure(
         data: whose prompts are sent; those of the model's own rows, for a fair picture.
     """
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    given = {"model": model, "data": data}
+    config = _bench_config(moment, settings, store, model, data)
+    return store.run(bench, config, **{name: artifact for name, artifact in given.items() if artifact is not None})
+
+
+def _bench_config(
+    moment: str, settings: BenchSettings, store: Store, model: Artifact | None, data: Artifact | None
+) -> BenchConfig:
+    """How a model of ours runs is as it was trained: device, number format, threads."""
     config = BenchConfig(moment=moment, bench=settings, task=None if data is None else task_of(data))
     if model is not None and settings.engine is None:
         from yibu.train.replay import base_of
@@ -313,8 +371,7 @@ def measure(
         config = config.model_copy(
             update={**own, "device": trained.device, "dtype": trained.dtype, "threads": trained.threads}
         )
-    given = {"model": model, "data": data}
-    return store.run(bench, config, **{name: artifact for name, artifact in given.items() if artifact is not None})
+    return config
 
 
 def serve_settings(refs: Sequence[str], store: Store, overrides: Sequence[str] = ()) -> ServeSettings:

@@ -157,7 +157,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def test_a_model_of_ours_is_asked_with_its_own_rows(made: Made) -> None:
     store, data, model, path = made
-    found = pipeline.measure(pipeline.load(path).bench, store, model, data)
+    found = pipeline.measure(pipeline.load(path).bench or BenchSettings(), store, model, data)
     told = found.read_json("latency.json")
     assert told["engine"]["kind"] == "own"
     assert told["engine"]["engine"] == "transformers, up to 16 answers at once"

@@ -13,7 +13,7 @@ from yibu.core.store import Artifact
 __all__ = ["BenchConfig", "BenchSettings", "bench"]
 
 
-@stage(version=1)
+@stage(version=2)
 def bench(settings: BenchConfig, work: Work, model: Artifact | None = None, data: Artifact | None = None) -> None:
     """Measure a model.
 

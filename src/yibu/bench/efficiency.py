@@ -55,6 +55,7 @@ def _at(cost: Any, item: dict[str, Any], energy: dict[str, Any] | None) -> dict[
         "rate": item["rate"],
         "flops": flops,
         "joules": None if joules is None else joules * share,
+        "joules_per_answer": joules * share / answers if joules is not None else None,
         "flops_per_joule": flops / (joules * share) if flops and joules else None,
         "tokens_per_joule": tokens / (joules * share) if joules else None,
         "modelled": None if energy is None else energy["modelled"],

@@ -74,6 +74,21 @@ def figures_of(lines: Iterable[Line], rate: float, stall_seconds: float) -> dict
     }
 
 
+def rate_of_the_matrix(rates: Sequence[dict[str, Any]], at: float | None) -> float | None:
+    """The rate that the matrix is about, None where it was not measured to its end.
+
+    Args:
+        rates: figures in the order measured, each with ``ended``.
+        at: the one that is wanted; None: the highest that the model kept up with, or the lowest where it kept up with
+            none.
+    """
+    whole = [item for item in rates if item["ended"] is None and item["answered"]]
+    if at is not None:
+        return at if any(item["rate"] == at for item in whole) else None
+    kept_up = [item["rate"] for item in whole if not item["saturated"]]
+    return max(kept_up) if kept_up else min((item["rate"] for item in whole), default=None)
+
+
 def _values(lines: Sequence[Line], measure: str) -> list[float]:
     """One number for each answer; infinity for each that ran out of time."""
     values = []

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from yibu import meters, tasks
+from yibu.bench.figures import rate_of_the_matrix
 from yibu.bench.own import OwnEngine
 from yibu.bench.plot import drawn
 from yibu.bench.settings import BenchConfig
@@ -52,8 +53,10 @@ def run(config: BenchConfig, work: Work, model: Artifact | None, data: Artifact 
     file.touch()
     with _asked(config, model) as (engine, facts):
         found = sweep(settings, engine, prompts, longest, file, phase)
+    wanted = settings.at or (settings.rates[-1] if settings.rates else None)
     result = {
         **found,
+        "at": rate_of_the_matrix(found["rates"], wanted),
         "moment": config.moment,
         "engine": facts,
         "prompts": {"from": where_from, "num_prompts": len(prompts)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, field_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from yibu.core.recipe import PlugSettings, Settings
 
@@ -14,6 +14,11 @@ class BenchSettings(Settings):
 
     rates: list[PositiveFloat] | None = Field(
         None, min_length=1, description="requests a second, one measurement each; default: doubled up to saturation"
+    )
+    at: PositiveFloat | None = Field(
+        None,
+        description="the rate whose figures the matrix and its gates are about; default: the highest of rates, or, "
+        "where those are found by doubling, the highest that the model keeps up with",
     )
     num_requests: int = Field(400, ge=2, description="of one rate, warm-up aside; p99 has an upper limit from 299 on")
     seconds: float = Field(120.0, gt=0, description="no request of a rate is sent later than this")
@@ -42,13 +47,20 @@ class BenchSettings(Settings):
             raise ValueError("must rise: a server that a higher rate has filled is not the same for a lower one")
         return rates
 
+    @model_validator(mode="after")
+    def _at_is_measured(self) -> BenchSettings:
+        if self.at is not None and (self.rates is None or self.at not in self.rates):
+            raise ValueError(f"bench.at is {self.at:g}, which bench.rates does not have; add it there")
+        return self
+
 
 class BenchConfig(Settings):
     """What the stage needs.
 
     Attributes:
         moment: when it was asked for. A measurement is an event and no function of its settings, so that it is part of
-            the artifact's id: the same command measures again.
+            the artifact's id: the same command measures again. A recipe's run has ``try <n>`` in its place, for it
+            measures again only where the last try was cut short.
         base_path, base_digest: the base's files, where the model runs in a process of ours; None for an endpoint.
         task: how rows become prompts; None where there are none.
         device, dtype, threads: of our own process.

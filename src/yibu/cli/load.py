@@ -42,7 +42,7 @@ def settings_of(words: Sequence[str]) -> tuple[str | None, BenchSettings]:
         raise InputError("One model is measured at a time.", got=names)
     name = names[0] if names else None
     if name is not None and name.endswith((".yaml", ".yml")):
-        return name, pipeline.load(Path(name), overrides).bench
+        return name, pipeline.load(Path(name), overrides).bench or BenchSettings()
     foreign = [word for word in overrides if not word.startswith("bench.")]
     if foreign:
         raise InputError("Only settings of bench can differ here.", got=foreign, allowed="bench.key=value")

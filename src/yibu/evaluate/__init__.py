@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from yibu.core.endpoint import CallSettings, check_endpoint
 from yibu.core.recipe import PlugSettings, Settings
 from yibu.core.store import Artifact, Work, stage
+from yibu.evaluate.beside import Beside
 from yibu.evaluate.gates import check_names, parse_gate
 from yibu.tasks import Measure
 from yibu.terms import Dictionary, TermsSettings, digest
@@ -79,17 +80,21 @@ class EvaluateSettings(Settings):
         return gates
 
 
-def check_gates(settings: EvaluateSettings, measures: Sequence[Measure]) -> None:
+def check_gates(settings: EvaluateSettings, measures: Sequence[Measure], beside: Beside | None = None) -> None:
     """Refuse gates on figures that a task with these measures does not have, before anything is trained.
 
+    Args:
+        beside: what the recipe measures beside the task.
+
     Raises:
-        RecipeError: names the figures that there will be.
+        RecipeError: names the figures that there will be, or says what to add to the recipe.
     """
+    from yibu.evaluate.beside import to_add
     from yibu.evaluate.compare import metric_names
     from yibu.evaluate.matrix import known_names
 
-    known = known_names(metric_names(measures), measures, settings.folds is not None)
-    check_names(settings.gates, known)
+    known = known_names(metric_names(measures), measures, settings.folds is not None, beside)
+    check_names(settings.gates, known, to_add)
 
 
 class AnswerConfig(Settings):
@@ -161,7 +166,7 @@ def judge(config: JudgeConfig, work: Work, *, data: Artifact, base_answers: Arti
     run(config, work, data, base_answers, answers)
 
 
-@stage(version=3, neutral=("evaluate.device", "evaluate.threads", "evaluate.calls"), external=_digests)
+@stage(version=4, neutral=("evaluate.device", "evaluate.threads", "evaluate.calls"), external=_digests)
 def evaluate(
     config: ReportConfig,
     work: Work,
@@ -176,6 +181,8 @@ def evaluate(
     champion: Artifact | None = None,
     champion_data: Artifact | None = None,
     judgements: Artifact | None = None,
+    load: Artifact | None = None,
+    kept: Artifact | None = None,
 ) -> None:
     """Compare base, tuned model and baselines: ``metrics.json``, ``predictions.jsonl``, ``report.html``.
 
@@ -186,6 +193,8 @@ def evaluate(
         champion, champion_data: report of the model whose gates were passed last, and its rows, for gates on
             ``<figure>.over.champion``; a gate that asks for a champion is not asked where there is none.
         judgements: what `judge` made of the answers.
+        load: of the stage `bench`: latency and joules of the tuned model.
+        kept: of the stage `kept`: general abilities of the tuned model beside those of its base.
     """
     from yibu.evaluate.run import run
 
@@ -202,6 +211,8 @@ def evaluate(
         champion,
         champion_data,
         judgements,
+        load,
+        kept,
     )
 
 

@@ -50,6 +50,7 @@ class Outcome:
         n: items that the figure was measured on; None where it is no sample.
         rows_to_decide: about so many items in all would put the whole interval on one side of the limit, if the figure
             stays what it is; None where it already is, or where no number of items would.
+        why: why it was not measured, where that is known.
     """
 
     gate: str
@@ -58,6 +59,7 @@ class Outcome:
     passed: bool
     n: int | None = None
     rows_to_decide: int | None = None
+    why: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For ``metrics.json``."""
@@ -79,8 +81,14 @@ def parse_gate(name: str, text: str) -> Gate:
     return Gate(name, None, found[1], float(found[2]))
 
 
-def check_names(gates: Iterable[str], known: Sequence[str]) -> None:
+def check_names(
+    gates: Iterable[str], known: Sequence[str], to_add: Callable[[str], str | None] = lambda figure: None
+) -> None:
     """Refuse gates on figures that there will not be, before anything is trained.
+
+    Args:
+        known: the figures that there will be.
+        to_add: what a recipe lacks for a figure, for those that it could measure.
 
     Raises:
         RecipeError: names the figures that there will be.
@@ -93,7 +101,7 @@ def check_names(gates: Iterable[str], known: Sequence[str]) -> None:
                 "A gate asks for a figure that this run does not measure.",
                 got=name,
                 allowed=[*known, "each of them also with .low or .high"],
-                do=f"did you mean {near}?" if near else "take the gate out, or ask for the figure",
+                do=to_add(gate.figure) or (f"did you mean {near}?" if near else "take the gate out"),
             )
 
 
@@ -111,7 +119,7 @@ def _ask(gate: Gate, name: str, text: str, figures: Mapping[str, Mapping[str, An
     figure = figures.get(gate.figure, {})
     measured = figure.get(gate.bound or "value")
     if measured is None or not math.isfinite(measured):
-        return Outcome(name, text, None, False)
+        return Outcome(name, text, None, False, why=figure.get("why"))
     return Outcome(name, text, measured, gate.holds(measured), figure.get("n"), rows_to_decide(gate.limit, figure))
 
 
@@ -145,7 +153,8 @@ def require(outcomes: Sequence[Mapping[str, Any]]) -> None:
 def said(outcome: Mapping[str, Any]) -> str:
     """One outcome in words."""
     if outcome["measured"] is None:
-        return f"{outcome['gate']} was not measured"
+        why = outcome.get("why")
+        return f"{outcome['gate']} was not measured" + (f" ({why})" if why else "")
     text = f"{outcome['gate']} is {outcome['measured']:.4g}"
     if outcome["n"] is not None:
         text += f" (n = {outcome['n']})"

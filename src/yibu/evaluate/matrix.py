@@ -1,9 +1,10 @@
 """The matrix of proof: every figure that was measured of the tuned model, by one name, with interval and n.
 
 Names are those of the metrics, with the field where a task has several (``rouge1.section_text``); where only one field
-has a metric, its bare name means the same. ``<name>.over.<system>`` is the paired difference to another system, which
-may be ``champion``: the model whose gates were passed last, on the test rows that it shares with this one. With a
-cross-validation a name means the pooled figure of all folds, and ``test.<name>`` that of the test split.
+has a metric, its bare name means the same; and those of `yibu.evaluate.beside` (``p99_ms``, ``retention``).
+``<name>.over.<system>`` is the paired difference to another system, which may be ``champion``: the model whose gates
+were passed last, on the test rows that it shares with this one. With a cross-validation a name means the pooled figure
+of all folds, and ``test.<name>`` that of the test split.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from yibu.evaluate.beside import Beside, names_of
 from yibu.tasks import Measure
 
 TUNED = "tuned"
@@ -20,7 +22,7 @@ _OF_THE_MODEL = {
     "trainable_ratio": "share of all parameters",
     "trainable_parameters": "parameters",
     "total_parameters": "parameters",
-    "tokens_per_second": "training tokens/s",
+    "training_tokens_per_second": "training tokens/s",
 }
 _OF_PROBABILITIES = {"ece": False, "brier": False, "nll": False, "average_precision": True}  # higher is better
 _BASELINES = {"label": ("majority", "tfidf_svm")}
@@ -33,6 +35,7 @@ def matrix(
     model: Mapping[str, Any],
     folds: Mapping[str, Any] | None = None,
     beside_champion: Mapping[str, Any] | None = None,
+    beside_task: Figures | None = None,
 ) -> Figures:
     """All figures by name.
 
@@ -40,6 +43,7 @@ def matrix(
         metrics: ``metrics.json`` of the test split.
         model: ``summary.json`` of the trained model.
         folds: ``folds.json`` of the cross-validation.
+        beside_task: what `yibu.evaluate.beside.beside` found.
         beside_champion: what `yibu.evaluate.leaderboard.leaderboard` says of ``tuned`` and ``champion``.
 
     Returns:
@@ -56,18 +60,25 @@ def matrix(
         found = _of_metrics(beside_champion["metrics"], "test")
         figures.update({name: figure for name, figure in found.items() if name.endswith(f".over.{CHAMPION}")})
     for name, unit in _OF_THE_MODEL.items():
-        if model.get(name) is not None:
-            figures[name] = _figure(model[name], None, None, None, unit, None, "model")
-    return figures
+        value = model.get(name.removeprefix("training_"))  # with a load there are two kinds of tokens per second
+        if value is not None:
+            figures[name] = _figure(value, None, None, None, unit, None, "model")
+    return figures | (beside_task or {})
 
 
-def known_names(names: Sequence[tuple[str, str | None]], measures: Sequence[Measure], with_folds: bool) -> list[str]:
+def known_names(
+    names: Sequence[tuple[str, str | None]],
+    measures: Sequence[Measure],
+    with_folds: bool,
+    beside: Beside | None = None,
+) -> list[str]:
     """The names that `matrix` will have, before anything is measured.
 
     Args:
         names: (metric, field) of all metrics of the task.
         measures: of the task.
         with_folds: whether there is a cross-validation.
+        beside: what is measured beside the task.
     """
     others = ["base", CHAMPION]
     if any(measure.kind == "label" for measure in measures):
@@ -78,7 +89,7 @@ def known_names(names: Sequence[tuple[str, str | None]], measures: Sequence[Meas
     for name in _names(names):
         known += [name, *(f"{name}.over.{other}" for other in others)]
     known += _OF_PROBABILITIES
-    return [*known, *(f"test.{name}" for name in known if with_folds), *_OF_THE_MODEL]
+    return [*known, *(f"test.{name}" for name in known if with_folds), *_OF_THE_MODEL, *names_of(beside)]
 
 
 def _names(found: Sequence[tuple[str, str | None]]) -> Iterable[str]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from yibu.core.store import Artifact, Work
 from yibu.evaluate import ReportConfig, dictionary_of
+from yibu.evaluate.beside import beside as beside_task
 from yibu.evaluate.compare import compare
 from yibu.evaluate.gates import ask
 from yibu.evaluate.judging import scores_of
@@ -33,6 +34,8 @@ def run(
     champion: Artifact | None = None,
     champion_data: Artifact | None = None,
     judgements: Artifact | None = None,
+    load: Artifact | None = None,
+    kept: Artifact | None = None,
 ) -> None:
     """The body of the stage `yibu.evaluate.evaluate`."""
     settings = config.evaluate
@@ -71,7 +74,9 @@ def run(
     if champion is not None and champion_data is not None:
         own = Run(data, predictions)
         beside = leaderboard(config, {TUNED: own, CHAMPION: Run(champion_data, read_predictions(champion))})
-    metrics["matrix"] = matrix(metrics, model_summary, pooled, beside)
+    figures, drawn = beside_task(model, load, kept)
+    metrics |= drawn
+    metrics["matrix"] = matrix(metrics, model_summary, pooled, beside, figures)
     asked = {name: limit for name, limit in settings.gates.items() if beside is not None or CHAMPION not in name}
     metrics["gates"] = [outcome.as_dict() for outcome in ask(asked, metrics["matrix"])]
     metrics["gates_without_champion"] = sorted(set(settings.gates) - set(asked))
@@ -104,6 +109,8 @@ def run(
                 "pool (folds)": folds,
                 "evaluate (champion)": champion,
                 "judge": judgements,
+                "bench": load,
+                "kept": kept,
             },
         ),
     )

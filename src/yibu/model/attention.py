@@ -11,6 +11,7 @@ Legend: B batch (1 for a pack), H heads, K heads of keys, T tokens, S keys, D he
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -63,16 +64,19 @@ def packed_attention(
             query, key, value, mask, dropout, is_causal=mask is None, scale=scaling, enable_gqa=grouped
         )
 
-    def attend(begin: int, end: int, prefix: int = 0) -> Tensor:
-        keys, values = key_BHTD[:, :, begin:end], value_BHTD[:, :, begin:end]
-        if prefix:
-            keys = torch.cat([key_BHTD[:, :, :prefix], keys], dim=2)
-            values = torch.cat([value_BHTD[:, :, :prefix], values], dim=2)
-        windowed = sliding_window is not None and prefix + end - begin > sliding_window
-        mask = None
-        if prefix or windowed:
-            mask = _causal(end - begin, prefix, sliding_window if windowed else None, query_BHTD.device)
-        return product(query_BHTD[:, :, begin:end], keys, values, mask)
+    def attend(row: Sequence[Tensor], beginning: Sequence[Tensor] | None = None) -> Tensor:
+        query, key, value = row
+        length, prefix = query.shape[2], 0 if beginning is None else beginning[0].shape[2]
+        windowed = sliding_window is not None and prefix + length > sliding_window
+        mask, repeated = None, False
+        if beginning is not None:
+            # A mask makes the kernel compute what it hides, so a short beginning is asked once more with each row.
+            repeated = not windowed and 2 * prefix <= length
+            key, value = (torch.cat(pair, dim=2) for pair in zip(beginning[1:], row[1:], strict=True))
+            query = torch.cat([beginning[0], query], dim=2) if repeated else query
+        if windowed or (prefix and not repeated):
+            mask = _causal(length, prefix, sliding_window if windowed else None, query.device)
+        return product(query, key, value, mask)[:, :, -length:]
 
     if attention_mask is not None:
         small = attention_mask.shape[-1] * attention_mask.shape[-2] <= _SMALL and not torch.is_grad_enabled()
@@ -83,9 +87,13 @@ def packed_attention(
         return output_BHTD.transpose(1, 2).to(dtype).contiguous(), None
 
     borders = [0, query_BHTD.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
-    prefix = borders[0]
-    parts = [attend(0, prefix)] if prefix else []
-    parts += [attend(begin, end, prefix) for begin, end in itertools.pairwise(borders)]
+    sizes = [borders[0], *(end - begin for begin, end in itertools.pairwise(borders))]
+    # Split once: the gradient of a slice is a tensor of the whole pack, for every row.
+    beginning, *rows = zip(
+        *(torch.split(whole, sizes, dim=2) for whole in (query_BHTD, key_BHTD, value_BHTD)), strict=True
+    )
+    parts = [attend(beginning)] if sizes[0] else []
+    parts += [attend(row, beginning if sizes[0] else None) for row in rows]
     output_BHTD = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
     return output_BHTD.transpose(1, 2).to(dtype).contiguous(), None
 

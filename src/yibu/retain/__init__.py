@@ -96,3 +96,22 @@ def retain(config: RetainConfig, work: Work, *, model: Artifact | None = None) -
     from yibu.retain.run import run
 
     run(config, work, model)
+
+
+class KeptConfig(Settings):
+    """Everything that decides what is said about two systems."""
+
+    num_resamples: int = 2000
+    seed: int = 0
+
+
+@stage(version=1)
+def kept(config: KeptConfig, work: Work, *, base: Artifact, tuned: Artifact) -> None:
+    """Compare what `retain` made of a base and of a tuned model: ``kept.json``.
+
+    ``{"sets": [...], "retention": {"value", "low", "high", "n", "num_sets"} | None}``: every set as
+    `yibu.retain.compare.Retained` has it, with ``retained``; see `yibu.retain.kept`.
+    """
+    from yibu.retain.kept import run
+
+    run(config, work, base, tuned)

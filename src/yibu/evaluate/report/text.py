@@ -72,7 +72,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "bound.low": ("lower bound", "下限"),
     "bound.high": ("upper bound", "上限"),
     "metric.trainable_ratio": ("Share of parameters trained", "训练参数占比"),
-    "metric.tokens_per_second": ("Training tokens per second", "训练速度（token/秒）"),
+    "metric.training_tokens_per_second": ("Training tokens per second", "训练速度（token/秒）"),
     "metric.ece": ("Expected calibration error", "期望校准误差（ECE）"),
     "metric.brier": ("Brier score", "Brier 分数"),
     "metric.nll": ("Negative log-likelihood", "负对数似然"),
