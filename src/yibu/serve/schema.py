@@ -1,4 +1,4 @@
-"""The addresses with their description for machines (OpenAPI), which the fuzzer of the tests reads, too."""
+"""The addresses with their description for machines (OpenAPI)."""
 
 from __future__ import annotations
 
