@@ -39,6 +39,7 @@ from yibu.inspect import InspectConfig, InspectSettings, can_judge_labels, inspe
 from yibu.parity import Check, gate
 from yibu.prepare import DataSettings, FoldConfig, PrepareConfig, fold, prepare
 from yibu.retain import KeptConfig, RetainConfig, RetainSettings, kept, retain
+from yibu.serve import ServeSettings
 from yibu.train import BaseSettings, Config, TrainSettings, train
 
 _logger = log.get("pipeline")
@@ -76,6 +77,7 @@ class Recipe(Settings):
         None, description="merge the adapter into the base, and make the result smaller; left out: only for an export"
     )
     export: tuple[Exporter, ...] = Field((), description="forms in which the model leaves: safetensors, gguf, ...")
+    serve: ServeSettings = ServeSettings()
 
     @model_validator(mode="after")
     def _one_number_of_folds(self) -> Recipe:
@@ -472,6 +474,21 @@ def _bench_config(
             update={**own, "device": trained.device, "dtype": trained.dtype, "threads": trained.threads}
         )
     return config
+
+
+def serve_settings(refs: Sequence[str], store: Store, overrides: Sequence[str] = ()) -> ServeSettings:
+    """How models are served: as the recipe says that made the first one, but for ``serve.key=value``.
+
+    Raises:
+        RecipeError: a setting is wrong, or is none of ``serve``.
+    """
+    kept = store.root / "recipes" / f"{refs[0].rpartition('/')[0]}.yaml"
+    table = load_yaml(kept).get("serve", {}) if kept.is_file() else {}
+    changed = apply_overrides({"serve": table}, overrides)
+    foreign = sorted(changed.keys() - {"serve"})
+    if foreign:
+        raise RecipeError("Only settings of serve can differ here.", got=foreign, allowed="serve.key=value")
+    return parse(ServeSettings, changed["serve"])
 
 
 def locate_base(recipe: Recipe, store: Store) -> BaseSettings:

@@ -442,6 +442,51 @@ def bench(
             raise typer.Exit(1)
 
 
+@app.command(rich_help_panel=ASK)
+def serve(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="REF... [serve.KEY=VALUE]", help="refs of models of one base, or recipes' names"),
+    ],
+    is_open: Annotated[bool, typer.Option("--open", help="ask for no key; on the loopback only")] = False,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Answer over the OpenAI protocol, until Ctrl-C or SIGTERM. A ref that moves is followed without a restart."""
+    with session(json_lines, verbose) as here:
+        from yibu import pipeline
+        from yibu.cli import serving
+        from yibu.core.store import Store
+        from yibu.serve.run import serve as answer
+
+        shelf = Store(store)
+        refs, overrides = serving.refs_of(words, shelf)
+        settings = pipeline.serve_settings(refs, shelf, overrides)
+        answer(refs, shelf, settings, is_open=is_open, tell=serving.teller(here, refs))
+
+
+@app.command(rich_help_panel=ASK)
+def keys(
+    action: Annotated[Literal["list", "add", "rotate", "revoke"], typer.Argument()] = "list",
+    name: Annotated[str | None, typer.Argument(help="whom the key is for")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="generate, classify, extract, metrics; default: all")
+    ] = None,
+    days: Annotated[float | None, typer.Option("--days", min=0, help="until the key ends")] = None,
+    hours: Annotated[float, typer.Option("--hours", min=0, help="that a rotated key goes on")] = 24.0,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """The API keys of `yibu serve`: list, add, rotate (the old one goes on for a while), revoke."""
+    with session(json_lines, verbose) as here:
+        from yibu.cli import serving
+        from yibu.core.store import Store
+
+        serving.keys(here, Store(store), action, name, scope, days, hours)
+
+
 # --- verbs that look --------------------------------------------------------------------------------------------------
 
 
