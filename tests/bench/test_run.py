@@ -22,6 +22,7 @@ from yibu.bench.figures import read_lines
 from yibu.bench.own import OwnEngine
 from yibu.bench.run import _prompts
 from yibu.cli import app
+from yibu.core import progress
 from yibu.core.errors import InputError, RecipeError, YibuError
 from yibu.core.recipe import parse
 from yibu.core.store import Artifact, Store
@@ -209,9 +210,10 @@ def test_prompts_are_drawn_by_the_seed_and_made_up_without_rows(made: Made) -> N
     assert first != _prompts(other, None, data)[0]
 
 
-def test_own_server_refuses_what_it_cannot_do_and_goes_on(made: Made) -> None:
+def test_own_server_refuses_what_it_cannot_do_and_goes_on(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     import httpx
 
+    monkeypatch.setattr(progress, "_silent", False)  # the process of a server is silent for good; this one is not
     ours, theirs = multiprocessing.Pipe()
     settings = transformers.Settings(base_path=str(made[3].parent / "base"))
     threading.Thread(target=transformers.serve, args=(theirs, settings), daemon=True).start()
