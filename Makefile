@@ -35,7 +35,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/train_speed.py
 	$(BIN)/python benchmarks/kill_resume.py
-	for name in latency duplicates contamination folds terms terms_blind label_errors privacy augmentation data_speed; do \
+	for name in latency gateway duplicates contamination folds terms terms_blind label_errors privacy augmentation data_speed; do \
 		$(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # A stamp is as old as the pyproject.toml that it was installed from.
