@@ -102,6 +102,10 @@ def speed(how: How, folder: Path) -> None:
         assert statuses(answers).keys() == {200}, statuses(answers)
         rate = len(answers) / took
         console.print(f"closed loop: the gateway had {cpu / took:.2f} of a core, the client {own:.2f}")
+        if max(cpu / took, own) < 0.9:
+            console.print(
+                "[red]neither had its core: others run on this machine, and the figures by the clock are theirs"
+            )
         about = "requests/s, chat answers with a key and a line of log, instant engine, 32 under way"
         how.write("gateway_rps", rate, unit=f"{about}, one core by the clock", n=len(answers), goal=">= 2000")
         how.write("gateway_rps_cpu", len(answers) / cpu, unit=f"{about}, per second of its processor", n=len(answers))

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_KEPT_SECONDS = 20.0
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -54,6 +56,11 @@ class _Connection(asyncio.Protocol):
         self._got = bytearray()
         self.waiting: asyncio.Future[tuple[int, bytes, bytes]] | None = None
         self.usable = True
+        self.idle_since = 0.0
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether it may be used again: a server may be about to close one that was idle for long."""
+        return self.usable and now - self.idle_since < _KEPT_SECONDS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.WriteTransport = transport  # type: ignore[assignment]
@@ -106,7 +113,7 @@ class Client:
         at = begun if at is None else at
         loop = asyncio.get_running_loop()
         connection = self._idle.pop() if self._idle else None
-        while connection is not None and not connection.usable:
+        while connection is not None and not connection.is_fresh(begun):
             connection = self._idle.pop() if self._idle else None
         if connection is None:
             self.opened += 1
@@ -117,6 +124,7 @@ class Client:
         end = time.monotonic()
         connection.waiting = None
         if connection.usable:
+            connection.idle_since = end
             self._idle.append(connection)
         else:
             connection.transport.close()
