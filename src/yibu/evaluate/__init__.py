@@ -166,7 +166,7 @@ def judge(config: JudgeConfig, work: Work, *, data: Artifact, base_answers: Arti
     run(config, work, data, base_answers, answers)
 
 
-@stage(version=4, neutral=("evaluate.device", "evaluate.threads", "evaluate.calls"), external=_digests)
+@stage(version=5, neutral=("evaluate.device", "evaluate.threads", "evaluate.calls"), external=_digests)
 def evaluate(
     config: ReportConfig,
     work: Work,

@@ -7,18 +7,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from yibu.core.store import Artifact, Work
 from yibu.evaluate import ReportConfig, dictionary_of
 from yibu.evaluate.beside import beside as beside_task
-from yibu.evaluate.compare import compare
+from yibu.evaluate.compare import compare, figures_of
 from yibu.evaluate.gates import ask
 from yibu.evaluate.judging import scores_of
 from yibu.evaluate.leaderboard import Run, leaderboard, read_predictions
 from yibu.evaluate.matrix import CHAMPION, TUNED, matrix
 from yibu.evaluate.report import Lineage, ReportData, TestRow, render
 from yibu.evaluate.report.text import Lang
-from yibu.evaluate.systems import prediction_lines, read_systems
+from yibu.evaluate.scoring import Context
+from yibu.evaluate.slices import parts_of, slices
+from yibu.evaluate.systems import Systems, prediction_lines, read_systems
 
 
 def run(
@@ -65,6 +68,7 @@ def run(
         "metrics": found.metrics,
         "notes": found.notes,
         "calibration": systems.calibration,
+        "slices": _slices(config, systems, language),
         "judge": None if judgements is None else judgements.read_json("summary.json"),
     }
     pooled = None if folds is None else folds.read_json("folds.json")
@@ -119,6 +123,21 @@ def run(
     for name, page in pages.items():  # both cost nothing; `yibu report --lang` opens the other
         work.write_text(f"report.{name}.html", page)
     work.write_text("report.html", pages[lang])
+
+
+def _slices(config: ReportConfig, systems: Systems, language: Lang) -> list[dict[str, Any]]:
+    """The tuned model on parts of the rows."""
+    settings, dictionary = config.evaluate, dictionary_of(config)
+    tuned = [one for one in systems.answers if one.system == TUNED]
+    measures, context = systems.task.measures, Context(language, systems.sources, dictionary)
+    return slices(
+        figures_of(systems.truth, tuned, measures, context),
+        parts_of(systems.rows, systems.sources, systems.truth, dictionary),
+        measures,
+        systems.groups,
+        seed=settings.seed,
+        num_resamples=settings.num_resamples,
+    )
 
 
 def _lineage(recipe: str, data: Artifact, model: Artifact, answers: Mapping[str, Artifact | None]) -> Lineage:
