@@ -266,4 +266,16 @@ def proven(with_load: bool = True) -> ReportData:
     gates |= {"p99_ms": "<= 100", "retention": ">= 0.95", "p99_ms.high": "<= 200"}
     found = matrix({**data.metrics, "metrics": [accuracy, loss]}, data.model, folds, None, figures)
     asked = [outcome.as_dict() for outcome in ask(gates, found)]
+    part = {"by": "label", "metric": "accuracy", "field": "topic", "unit": "share", "higher_is_better": True, "more": 2}
+    parts = [
+        {"name": "heart", "n": 90, "too_few": False, "value": value(0.75, 90),
+         "gap": {"value": -0.2, "low": -0.29, "high": -0.11}},
+        {"name": "a class with a long name, as they are in the wild", "n": 12, "too_few": True, "value": None,
+         "gap": None},
+    ]  # fmt: skip
+    noise = {"kind": "keyboard", "rate": 0.05, **{name: part[name] for name in ("metric", "field", "unit")}}
+    noise |= {"higher_is_better": True, "clean": value(0.85), "changed": value(0.7)}
+    noise |= {"test": {"difference": -0.15, "low": -0.2, "high": -0.1}}
+    swaps = [{"swap": "sex", "n": 60, "changed": 0.05, "low": 0.017, "high": 0.137}]
+    told |= {"slices": [part | {"fewest": 30, "slices": parts}], "robustness": {"noise": [noise], "swaps": swaps}}
     return replace(data, folds=folds, metrics={**data.metrics, **told, "matrix": found, "gates": asked})

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from yibu.core.record import read_rows
 from yibu.core.store import Artifact, Work
 from yibu.evaluate import ReportConfig, dictionary_of
 from yibu.evaluate.beside import beside as beside_task
@@ -22,6 +23,8 @@ from yibu.evaluate.report.text import Lang
 from yibu.evaluate.scoring import Context
 from yibu.evaluate.slices import parts_of, slices
 from yibu.evaluate.systems import Systems, prediction_lines, read_systems
+from yibu.evaluate.versions import figures as figures_of_versions
+from yibu.evaluate.versions import read_answers
 
 
 def run(
@@ -39,6 +42,8 @@ def run(
     judgements: Artifact | None = None,
     load: Artifact | None = None,
     kept: Artifact | None = None,
+    changed: Artifact | None = None,
+    changed_answers: Artifact | None = None,
 ) -> None:
     """The body of the stage `yibu.evaluate.evaluate`."""
     settings = config.evaluate
@@ -71,6 +76,17 @@ def run(
         "slices": _slices(config, systems, language),
         "judge": None if judgements is None else judgements.read_json("summary.json"),
     }
+    if changed is not None and changed_answers is not None:
+        metrics["robustness"] = figures_of_versions(
+            systems.task,
+            rows,
+            read_answers(answers),
+            list(read_rows(changed.file("test.jsonl"))),
+            read_answers(changed_answers),
+            language=language,
+            seed=settings.seed,
+            num_resamples=settings.num_resamples,
+        )
     pooled = None if folds is None else folds.read_json("folds.json")
     model_summary = model.read_json("summary.json")
     predictions = prediction_lines(rows, truth, systems.said, systems.cheap)
@@ -115,6 +131,8 @@ def run(
                 "judge": judgements,
                 "bench": load,
                 "kept": kept,
+                "versions": changed,
+                "answer (versions)": changed_answers,
             },
         ),
     )

@@ -191,6 +191,51 @@ TEXTS: dict[str, tuple[str, str]] = {
     "metric.ece": ("Expected calibration error", "期望校准误差（ECE）"),
     "metric.brier": ("Brier score", "Brier 分数"),
     "metric.nll": ("Negative log-likelihood", "负对数似然"),
+    # parts of the rows, and changed rows
+    "robust.title": ("Robustness", "稳健性"),
+    "robust.slices_note": (
+        "The tuned model on parts of the test rows. A gap is the part less all other rows; it is coloured where its "
+        "95% interval leaves out 0. Many parts are looked at, so about one in twenty does so by chance.",
+        "微调模型在测试集各部分上的效果。差距为该部分减去其余各条；95% 区间不含 0 时着色。"
+        "查看的部分很多，约每二十个就有一个纯属偶然。",
+    ),
+    "robust.by": ("{metric} by {by}", "{metric}（按{by}）"),
+    "robust.part.length": ("length of the input in characters", "输入长度（字符数）"),
+    "robust.part.label": ("class", "类别"),
+    "robust.part.term": ("term of the dictionary", "词典术语"),
+    "robust.part.language": ("language", "语言"),
+    "robust.part.group": ("group", "分组"),
+    "robust.language.zh": ("Chinese", "中文"),
+    "robust.language.mixed": ("partly Chinese", "部分中文"),
+    "robust.language.other": ("no Chinese", "非中文"),
+    "robust.rows": ("Rows", "数据"),
+    "robust.value": ("Value [95% interval]", "数值 [95% 区间]"),
+    "robust.gap": ("Gap to all others", "与其余的差距"),
+    "robust.too_few": ("too few (< {n})", "太少（< {n}）"),
+    "robust.more": ("{n} smaller parts are not listed.", "另有 {n} 个较小的部分未列出。"),
+    "robust.noise_title": ("With noise and under attack", "加入噪声与受到攻击时"),
+    "robust.noise_note": (
+        "The same test rows before and after the change, paired; answers before any correction of probabilities. "
+        "Attacks were sought against another, small classifier.",
+        "同一批测试数据改动前后的配对比较；均为概率校正之前的回答。攻击是针对另一个小分类器搜索得到的。",
+    ),
+    "robust.noise.homophones": ("homophones", "同音字"),
+    "robust.noise.glyphs": ("look-alike characters", "形近字"),
+    "robust.noise.keyboard": ("typing errors", "键盘误击"),
+    "robust.noise.ocr": ("scanning errors", "扫描识别错误"),
+    "robust.noise.characters": ("attack on characters", "字符攻击"),
+    "robust.clean": ("As they are", "原文"),
+    "robust.changed": ("Changed", "改动后"),
+    "robust.difference": ("Difference", "差值"),
+    "robust.swaps": ("About somebody else", "换一个人来问"),
+    "robust.swaps_note": (
+        "Words for one sex, or one region, swapped for those of the other; an answer that only swaps the same words "
+        "counts as unchanged. Rows about matters of one sex, and rows without such words, are left out.",
+        "把表示性别或地域的词换成另一方的词；只是相应换词的回答不算改变。涉及单一性别病情的数据和没有这类词的数据不计。",
+    ),
+    "robust.answers_changed": ("Answers that changed", "改变的回答"),
+    "swap.sex": ("the other sex", "另一性别"),
+    "swap.region": ("another region", "另一地域"),
     # runs beside each other, in a terminal
     "compare.title": ("{n} rows that all of these runs answered", "各次运行都作答的 {n} 条"),
     "compare.left_out": (
