@@ -2,7 +2,7 @@
 
 ``stall``: a server with one queue holds every hundredth of 400 requests up for 2 s. ``flops``: a forward pass of a tiny
 fp32 model of each architecture, plain attention and plain experts, which is what the counter sees whole. ``smollm2``:
-the packaged SmolLM2-135M in our own process (transformers, one request at a time), up to saturation, with joules
+the packaged SmolLM2-135M in our own process (transformers), up to saturation, with joules
 from a counter where the machine has one. ``--dry`` writes no result; names of parts run these alone.
 """
 

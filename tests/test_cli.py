@@ -26,6 +26,10 @@ from yibu.cli import app, as_overrides, with_engine
 from yibu.core.store import Store
 
 VERBS = [
+    "serve",
+    "keys",
+    "compress",
+    "export",
     "run",
     "check",
     "import",

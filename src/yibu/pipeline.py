@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from yibu import meters, tasks
 from yibu.augment import AugmentSettings, augment
 from yibu.bench import BenchConfig, BenchSettings, bench
+from yibu.compress import CompressConfig, CompressSettings, checks_of, compress
 from yibu.core import log
 from yibu.core.errors import InputError, RecipeError
 from yibu.core.recipe import PlugSettings, Settings, apply_overrides, dump_yaml, load_yaml, parse
@@ -35,9 +36,12 @@ from yibu.evaluate import (
 from yibu.evaluate.beside import Beside
 from yibu.evaluate.gates import require, said
 from yibu.evaluate.matrix import CHAMPION
+from yibu.export import ExportConfig, Exporter, export
 from yibu.inspect import InspectConfig, InspectSettings, can_judge_labels, inspect
+from yibu.parity import Check, gate
 from yibu.prepare import DataSettings, FoldConfig, PrepareConfig, fold, prepare
 from yibu.retain import KeptConfig, RetainConfig, RetainSettings, kept, retain
+from yibu.serve import ServeSettings
 from yibu.train import BaseSettings, Config, TrainSettings, train
 
 _logger = log.get("pipeline")
@@ -71,6 +75,11 @@ class Recipe(Settings):
     retain: RetainSettings | None = Field(
         None, description="general abilities of the tuned model beside those of its base"
     )
+    compress: CompressSettings | None = Field(
+        None, description="merge the adapter into the base, and make the result smaller; left out: only for an export"
+    )
+    export: tuple[Exporter, ...] = Field((), description="forms in which the model leaves: safetensors, gguf, ...")
+    serve: ServeSettings = ServeSettings()
 
     @model_validator(mode="after")
     def _one_number_of_folds(self) -> Recipe:
@@ -108,6 +117,8 @@ class Built:
     data_report: Artifact
     model: Artifact
     report: Artifact
+    small: Artifact | None = None
+    bundles: tuple[Artifact, ...] = ()
 
 
 def load(source: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -137,7 +148,11 @@ def build(recipe: Recipe, store: Store) -> Built:
     base = resolve_base(recipe, store)
     model = make_model(recipe, store, data, base)
     report = make_report(recipe, store, data, model, base)
-    return Built(data, data_report, model, report)
+    if recipe.compress is None and not recipe.export:
+        return Built(data, data_report, model, report)
+    small = make_small(recipe, store, data, model, base)
+    bundles = make_bundles(recipe, store, data, model, small, base, report) if recipe.export else ()
+    return Built(data, data_report, model, report, small, bundles)
 
 
 def make_data(recipe: Recipe, store: Store) -> Artifact:
@@ -289,6 +304,95 @@ def pass_gates(recipe: Recipe, store: Store, report: Artifact, force: bool = Fal
         store.set_ref(ref, report, why=f"forced past missed gates: {missed}" if missed else "all gates passed")
 
 
+def make_small(
+    recipe: Recipe, store: Store, data: Artifact, model: Artifact, base: BaseSettings | None = None
+) -> Artifact:
+    """One plain model of base and adapter, smaller where the recipe asks for it, and what was proven of it."""
+    base, settings = base or resolve_base(recipe, store), recipe.evaluate
+    config = CompressConfig(
+        base=base.name,
+        base_path=base.path,
+        base_digest=base.digest,
+        task=task_of(data),
+        compress=recipe.compress or CompressSettings(),
+        batch_size=settings.batch_size,
+        device=settings.device,
+        threads=settings.threads,
+    )
+    # In fp32, where two answers differ only if the models do.
+    asked = recipe.model_copy(update={"evaluate": settings.model_copy(update={"dtype": "fp32"})})
+    before = _answers(asked, store, base, data, split="valid")
+    after = _answers(asked, store, base, data, model, split="valid")
+    made = store.run(compress, config, data=data, model=model, base_answers=before, answers=after)
+    return _name(store, recipe, "small", made)
+
+
+def pass_parity(recipe: Recipe, store: Store, small: Artifact, force: bool = False) -> None:
+    """Let ``<recipe>/proven`` point at a compressed model that is still the tuned one.
+
+    Args:
+        force: let it point there all the same; the ledger then says which checks failed.
+
+    Raises:
+        GateRefused: a check failed.
+    """
+    checks = [Check(**check) for check in checks_of(small)]
+    failed = "; ".join(check.says() for check in checks if check.ok is False)
+    if not force:
+        gate(checks, "The stage compress")
+    ref = f"{recipe.name}/proven"
+    if store.refs().get(ref) != small.id:
+        store.set_ref(ref, small, why=f"forced past failed checks: {failed}" if failed else "all checks passed")
+
+
+def make_bundles(
+    recipe: Recipe,
+    store: Store,
+    data: Artifact,
+    model: Artifact,
+    small: Artifact,
+    base: BaseSettings | None = None,
+    report: Artifact | None = None,
+    force: bool = False,
+) -> tuple[Artifact, ...]:
+    """Every form that the recipe asks for, each proven in its own engine; nothing leaves behind a gate that was missed.
+
+    Args:
+        report: of this model; must be there if the recipe has gates.
+        force: go on past missed gates; the ledger and the bundle's manifest then say which.
+
+    Raises:
+        GateRefused: a gate of the evaluation, of the compression, or of the export itself (which no force passes).
+    """
+    base, forced = base or resolve_base(recipe, store), ""
+    if recipe.evaluate.gates:
+        report = report or make_report(recipe, store, data, model, base)
+        pass_gates(recipe, store, report, force)
+        missed = [outcome for outcome in report.read_json("metrics.json")["gates"] if not outcome["passed"]]
+        forced = "; ".join(said(outcome) for outcome in missed)
+    pass_parity(recipe, store, small, force)
+    failed = [Check(**check).says() for check in checks_of(small) if check["ok"] is False]
+    forced = "; ".join(part for part in (forced, *failed) if part)
+    given = {} if report is None else {"report": report}
+    bundles = []
+    for exporter in recipe.export:
+        config = ExportConfig(
+            recipe=recipe.name,
+            base=base.name,
+            base_path=base.path,
+            base_digest=base.digest,
+            licence=licence_of(recipe, store),
+            task=task_of(data),
+            exporter=exporter,
+            forced=forced,
+            device=recipe.evaluate.device,
+            threads=recipe.evaluate.threads,
+        )
+        made = store.run(export, config, data=data, model=model, small=small, **given)
+        bundles.append(_name(store, recipe, str(exporter.kind), made))  # type: ignore[attr-defined]
+    return tuple(bundles)
+
+
 def make_folds(recipe: Recipe, store: Store, base: BaseSettings) -> dict[str, Artifact]:
     """A model for every fold and seed, and what it says to the rows of its fold: what `pool` asks for.
 
@@ -388,6 +492,21 @@ def _bench_config(
     return config
 
 
+def serve_settings(refs: Sequence[str], store: Store, overrides: Sequence[str] = ()) -> ServeSettings:
+    """How models are served: as the recipe says that made the first one, but for ``serve.key=value``.
+
+    Raises:
+        RecipeError: a setting is wrong, or is none of ``serve``.
+    """
+    kept = store.root / "recipes" / f"{refs[0].rpartition('/')[0]}.yaml"
+    table = load_yaml(kept).get("serve", {}) if kept.is_file() else {}
+    changed = apply_overrides({"serve": table}, overrides)
+    foreign = sorted(changed.keys() - {"serve"})
+    if foreign:
+        raise RecipeError("Only settings of serve can differ here.", got=foreign, allowed="serve.key=value")
+    return parse(ServeSettings, changed["serve"])
+
+
 def locate_base(recipe: Recipe, store: Store) -> BaseSettings:
     """The base's files on this machine; one in FP8 as it lies there, see `resolve_base`."""
     from yibu.model.resolve import locate
@@ -403,6 +522,13 @@ def resolve_base(recipe: Recipe, store: Store) -> BaseSettings:
     base = locate_base(recipe, store)
     path, digest = plain(Path(base.path), base.digest, store)
     return base.model_copy(update={"path": str(path), "digest": digest})
+
+
+def licence_of(recipe: Recipe, store: Store) -> str:
+    """What the base's own files say of its licence."""
+    from yibu.model.resolve import locate
+
+    return locate(recipe.base, store).licence
 
 
 def tokenizer_if_here(recipe: Recipe, store: Store) -> tuple[Path, str] | None:

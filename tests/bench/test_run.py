@@ -17,14 +17,16 @@ from typer.testing import CliRunner
 from bench.stub import Stub
 from tiny import tiny_base
 from yibu import pipeline
-from yibu.bench import BenchConfig, BenchSettings, bench, own
+from yibu.bench import BenchConfig, BenchSettings, bench
 from yibu.bench.figures import read_lines
-from yibu.bench.own import OwnEngine, OwnSettings
+from yibu.bench.own import OwnEngine
 from yibu.bench.run import _prompts
 from yibu.cli import app
+from yibu.core import progress
 from yibu.core.errors import InputError, RecipeError, YibuError
 from yibu.core.recipe import parse
 from yibu.core.store import Artifact, Store
+from yibu.engines import transformers
 
 
 def config(endpoint: str | None, moment: str = "now", **changes: Any) -> BenchConfig:
@@ -159,7 +161,7 @@ def test_a_model_of_ours_is_asked_with_its_own_rows(made: Made) -> None:
     found = pipeline.measure(pipeline.load(path).bench or BenchSettings(), store, model, data)
     told = found.read_json("latency.json")
     assert told["engine"]["kind"] == "own"
-    assert told["engine"]["engine"] == "transformers, one request at a time"
+    assert told["engine"]["engine"] == "transformers, up to 16 answers at once"
     assert told["prompts"]["from"].endswith("rows of test")
     (rate,) = told["rates"]
     assert (rate["n"], rate["answered"], rate["errors"]) == (12, 12, {})
@@ -208,12 +210,13 @@ def test_prompts_are_drawn_by_the_seed_and_made_up_without_rows(made: Made) -> N
     assert first != _prompts(other, None, data)[0]
 
 
-def test_own_server_refuses_what_it_cannot_do_and_goes_on(made: Made) -> None:
+def test_own_server_refuses_what_it_cannot_do_and_goes_on(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     import httpx
 
+    monkeypatch.setattr(progress, "_silent", False)  # the process of a server is silent for good; this one is not
     ours, theirs = multiprocessing.Pipe()
-    settings = OwnSettings(base_path=str(made[3].parent / "base"))
-    threading.Thread(target=own.serve, args=(theirs, settings), daemon=True).start()
+    settings = transformers.Settings(base_path=str(made[3].parent / "base"))
+    threading.Thread(target=transformers.serve, args=(theirs, settings), daemon=True).start()
     port, facts = ours.recv()
     at = f"http://127.0.0.1:{port}/v1"
     with httpx.Client(trust_env=False) as client:
@@ -229,11 +232,13 @@ def test_own_server_refuses_what_it_cannot_do_and_goes_on(made: Made) -> None:
     assert said.rstrip().endswith("[DONE]")
 
 
-def test_own_process_that_cannot_start_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="no longer"), OwnEngine(OwnSettings(base_path=str(tmp_path / "none"))):
+def test_own_process_that_cannot_start_is_an_error(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="no longer"),
+        OwnEngine(transformers.Settings(base_path=str(tmp_path / "none"))),
+    ):
         pass
-    monkeypatch.setattr(own, "_START_SECONDS", 0.01)
-    engine = OwnEngine(OwnSettings(base_path=str(tmp_path)))
+    engine = OwnEngine(transformers.Settings(base_path=str(tmp_path), start_seconds=0.01))
     with pytest.raises(YibuError, match="did not start"), engine:
         pass
     assert not engine.is_alive

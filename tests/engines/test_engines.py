@@ -44,7 +44,8 @@ def test_messages_and_texts_go_where_they_belong() -> None:
 def test_each_piece_has_its_moment_and_the_last_one_the_length() -> None:
     with Stub(tokens=3, gap=0.02) as stub:
         pieces = ask(open_ai(stub.address))
-    assert [piece.num_tokens for piece in pieces] == [1, 1, 1, 0]
+    assert [piece.num_tokens for piece in pieces] == [1, 1, 1, 0, 0]
+    assert pieces[-2].finish == "stop"
     assert (pieces[-1].total_tokens, pieces[-1].prompt_tokens) == (4, 7)
     assert pieces[2].at - pieces[0].at >= 0.04
 
@@ -53,7 +54,7 @@ def test_triton_streams_one_token_an_event_and_an_empty_last_one() -> None:
     with Stub(tokens=3) as stub:
         pieces = ask(triton.Engine(triton.Settings(endpoint=stub.address, model="my model")), MESSAGES)
         ask(triton.Engine(triton.Settings(endpoint=stub.address, layout="tensorrt")))
-    assert len(pieces) == 3
+    assert [piece.num_tokens for piece in pieces] == [1, 1, 1, 0]
     (path, body), (_, beside) = stub.requests
     assert path == "/v2/models/my%20model/generate_stream"
     assert body["text_input"] == "Be brief.\n\nHello"

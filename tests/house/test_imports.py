@@ -46,6 +46,8 @@ HEAVY += [
     "selectolax",
     "spacy",
     "textattack",
+    "compressed_tensors",
+    "bitsandbytes",
 ]
 
 
@@ -71,6 +73,7 @@ def test_imports_point_down() -> None:
         "for family in (*first, engines, importers, meters, readers, shapes, tasks):\n"
         "    family.FAMILY.all()\n"
         "from yibu.train import TRACKERS; TRACKERS.all()",
+        "from yibu import compressors, exporters; compressors.FAMILY.all(); exporters.FAMILY.all()",
     ],
 )
 def test_nothing_heavy_is_imported_by(code: str) -> None:

@@ -265,7 +265,51 @@ def restore(
     own_layers: dict[type, Callable[..., Any]] | None = None,
 ) -> Any:
     """`load`, with layer classes of one's own as in `inject`."""
-    from peft import LoraConfig, PeftConfig, PeftModel
+    from peft import PeftModel
+
+    config, mark = _checked_config(model, folder), mark_of(model)
+    grouped = grouped_targets(model, config)
+    config._register_custom_module(layer_classes(model, grouped, linear_class, own_layers or {}))
+    with quiet_peft():
+        tuned = PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=trainable)
+    tuned.yibu_mark = mark
+    _check_loaded(tuned, folder / WEIGHTS)
+    return tuned
+
+
+def can_share(folder: Path) -> bool:
+    """Whether a LoRA can lie beside others on one base: one on plain modules; updates of whole parameters cannot."""
+    from peft import PeftConfig
+
+    return not getattr(PeftConfig.from_pretrained(str(folder)), "target_parameters", None)
+
+
+def add(tuned: Any, folder: Path, name: str, linear_class: type | None = None) -> None:
+    """One more LoRA on a model that `load` made, under a name; which one answers, ``tuned.set_adapter(name)`` says.
+
+    Raises:
+        BaseModelError, TrainingError: as `load`; the model is then as it was.
+    """
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    base = tuned.get_base_model()
+    config = _checked_config(base, folder)
+    config.inference_mode = True
+    config._register_custom_module(layer_classes(base, [], linear_class, {}))
+    with quiet_peft():
+        tuned.add_adapter(name, config)
+        try:
+            set_peft_model_state_dict(tuned, load_file(folder / WEIGHTS), adapter_name=name)
+            _check_loaded(tuned, folder / WEIGHTS, name)
+        except Exception:
+            tuned.delete_adapter(name)
+            raise
+
+
+def _checked_config(model: Any, folder: Path) -> Any:
+    """The config of a LoRA in a folder, of this base."""
+    from peft import LoraConfig, PeftConfig
 
     if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
         raise BaseModelError(
@@ -275,14 +319,7 @@ def restore(
     if not isinstance(config, LoraConfig):
         raise BaseModelError("This adapter is no LoRA.", got=config.peft_type, allowed="LORA")
     check_mark(model, read_header(folder / WEIGHTS).get("base"))
-    mark = mark_of(model)
-    grouped = grouped_targets(model, config)
-    config._register_custom_module(layer_classes(model, grouped, linear_class, own_layers or {}))
-    with quiet_peft():
-        tuned = PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=trainable)
-    tuned.yibu_mark = mark
-    _check_loaded(tuned, folder / WEIGHTS)
-    return tuned
+    return config
 
 
 def merge(model: Any) -> Any:
@@ -420,13 +457,13 @@ def _number(value: float) -> int | float:
     return int(value) if value == int(value) else value
 
 
-def _check_loaded(model: Any, path: Path) -> None:
+def _check_loaded(model: Any, path: Path, adapter: str = "default") -> None:
     import torch
     from peft import get_peft_model_state_dict
     from safetensors.torch import load_file
 
     stored = load_file(path)
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    state = get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False)
     placed = {name: tensor for name, tensor in state.items() if GATE not in name}
     wrong = sorted(set(stored) ^ set(placed)) + sorted(
         name

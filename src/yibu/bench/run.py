@@ -9,7 +9,7 @@ from typing import Any
 
 from yibu import meters, tasks
 from yibu.bench.figures import rate_of_the_matrix
-from yibu.bench.own import OwnEngine, OwnSettings
+from yibu.bench.own import OwnEngine
 from yibu.bench.plot import drawn
 from yibu.bench.settings import BenchConfig
 from yibu.bench.sweep import sweep
@@ -17,7 +17,7 @@ from yibu.core.errors import InputError
 from yibu.core.recipe import Settings
 from yibu.core.record import read_rows
 from yibu.core.store import Artifact, Work
-from yibu.engines import Prompt
+from yibu.engines import ProcessSettings, Prompt, transformers
 
 ANSWER_TOKENS = 64
 """Of an answer, where neither settings nor task say."""
@@ -77,6 +77,12 @@ def run(config: BenchConfig, work: Work, model: Artifact | None, data: Artifact 
 def _asked(config: BenchConfig, model: Artifact | None) -> Iterator[tuple[Settings, dict[str, Any]]]:
     """Whom clients ask, and what is known of it."""
     wanted: Any = config.bench.engine
+    if isinstance(wanted, ProcessSettings):
+        raise InputError(
+            "An endpoint is measured, and this engine is a process that would have to be started.",
+            got=f"bench.engine.kind: {wanted.kind}",  # type: ignore[attr-defined]
+            do="leave bench.engine out to measure a model of the store, or name the address of a `yibu serve`",
+        )
     if wanted is not None:
         yield wanted, {"kind": wanted.kind, "endpoint": wanted.endpoint, "model": wanted.model}
         return
@@ -84,7 +90,7 @@ def _asked(config: BenchConfig, model: Artifact | None) -> Iterator[tuple[Settin
         raise InputError(
             "There is nothing to measure.", allowed="a model of the store, or an endpoint (bench.engine, --endpoint)"
         )
-    own = OwnSettings(
+    own = transformers.Settings(
         base_path=config.base_path,
         adapter_path=None if model is None else str(model.path / "adapter"),
         adapter_kind="lora" if model is None else model.read_json("summary.json")["adapter"]["kind"],

@@ -18,10 +18,7 @@ from yibu.core.log import get
 from yibu.core.recipe import parse
 from yibu.core.record import Row
 from yibu.core.store import Artifact, Store
-from yibu.prepare import PrepareConfig
-from yibu.prepare.clean import Cleaner, CleanSettings
-from yibu.prepare.refine import as_prepared
-from yibu.prepare.trace import prepared_from
+from yibu.serve.asked import cleaning_of, prompt_fields
 from yibu.train import Config
 
 if TYPE_CHECKING:
@@ -198,22 +195,6 @@ def _stream(renderer: Any, show: Show) -> Any:
     return Streamer(renderer.tokenizer, skip_prompt=True, skip_special_tokens=True)
 
 
-def prompt_fields(task: Any) -> tuple[str, ...]:
-    """The row fields without which a task's prompt cannot be written; none for conversations and raw text."""
-    row = dict.fromkeys(task.fields, "")
-
-    def needed(name: str) -> bool:
-        try:
-            task.messages(Row(id="", fields={key: value for key, value in row.items() if key != name}))
-        except DataError:
-            return True
-        except KeyError:  # a conversation is no template
-            return False
-        return False
-
-    return tuple(name for name in task.fields if needed(name))
-
-
 def open_partner(model: Artifact, store: Store, max_new_tokens: int | None = None) -> Partner:
     """Load base and adapter of a model artifact.
 
@@ -231,14 +212,4 @@ def open_partner(model: Artifact, store: Store, max_new_tokens: int | None = Non
     summary = model.read_json("summary.json")
     kind = str(getattr(config.adapter, "kind", ""))
     system = for_answers(path, model.path / "adapter", kind, config.train.device, config.train.dtype)
-    return Partner(system, tasks.build(config.task, summary["labels"]), _cleaning(model, store), max_new_tokens)
-
-
-def _cleaning(model: Artifact, store: Store) -> Callable[[str], str]:
-    """What the rows of training went through."""
-    data = prepared_from(store, store.find(model.manifest.inputs.get("data", "")))
-    if data is None:
-        log.warning("the rows that this model was trained on are gone, so what you type is cleaned as `plain`")
-        return Cleaner(CleanSettings()).text
-    config = parse(PrepareConfig, data.manifest.config)
-    return as_prepared(config.data, frozenset(data.read_json("summary.json").get("boilerplate", ())))
+    return Partner(system, tasks.build(config.task, summary["labels"]), cleaning_of(model, store), max_new_tokens)

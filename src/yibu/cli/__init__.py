@@ -133,7 +133,7 @@ def run(
         from yibu.cli.make import build
 
         given = with_engine(overrides, engine, ("data", "train"), processes)
-        build(here, recipe, given, lang, store, last="report", force=force)
+        build(here, recipe, given, lang, store, last="all", force=force)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -255,6 +255,45 @@ def evaluate(
         from yibu.cli.make import build
 
         build(here, recipe, overrides or (), lang, store, last="report", force=force)
+
+
+@app.command(rich_help_panel=MAKE)
+def compress(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    force: Force = False,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train, merge the adapter into the base, make it smaller if the recipe asks for it, prove it, and stop."""
+    with session(json_lines, verbose) as here:
+        from yibu.cli.make import build
+
+        build(here, recipe, overrides or (), None, store, last="small", force=force)
+
+
+@app.command(rich_help_panel=MAKE)
+def export(
+    name: Annotated[str, typer.Argument(metavar="RECIPE|RUN", help="a recipe.yaml, or the name of one that was run")],
+    overrides: Overrides = None,
+    to: Annotated[
+        list[str] | None, typer.Option("--to", help="safetensors, gguf, triton or vllm; may be repeated")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="new folder for the files; else in the store")] = None,
+    force: Force = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="the folder may exist; it is exchanged at the end")
+    ] = False,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """A tuned model as files that other engines load, each proven in its engine. Exit code 3 if a gate refuses it."""
+    with session(json_lines, verbose) as here:
+        from yibu.cli.leave import export as leave
+
+        leave(here, name, overrides or (), to or (), out, force, replace, store)
 
 
 @app.command(name="import", rich_help_panel=MAKE)
@@ -401,6 +440,51 @@ def bench(
             raise typer.Exit(INTERRUPTED)
         if latency["ended"] in load.FAILED:
             raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=ASK)
+def serve(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="REF... [serve.KEY=VALUE]", help="refs of models of one base, or recipes' names"),
+    ],
+    is_open: Annotated[bool, typer.Option("--open", help="ask for no key; on the loopback only")] = False,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Answer over the OpenAI protocol, until Ctrl-C or SIGTERM. A ref that moves is followed without a restart."""
+    with session(json_lines, verbose) as here:
+        from yibu import pipeline
+        from yibu.cli import serving
+        from yibu.core.store import Store
+        from yibu.serve.run import serve as answer
+
+        shelf = Store(store)
+        refs, overrides = serving.refs_of(words, shelf)
+        settings = pipeline.serve_settings(refs, shelf, overrides)
+        answer(refs, shelf, settings, is_open=is_open, tell=serving.teller(here, refs))
+
+
+@app.command(rich_help_panel=ASK)
+def keys(
+    action: Annotated[Literal["list", "add", "rotate", "revoke"], typer.Argument()] = "list",
+    name: Annotated[str | None, typer.Argument(help="whom the key is for")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="generate, classify, extract, metrics; default: all")
+    ] = None,
+    days: Annotated[float | None, typer.Option("--days", min=0, help="until the key ends")] = None,
+    hours: Annotated[float, typer.Option("--hours", min=0, help="that a rotated key goes on")] = 24.0,
+    store: StorePath = None,
+    json_lines: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """The API keys of `yibu serve`: list, add, rotate (the old one goes on for a while), revoke."""
+    with session(json_lines, verbose) as here:
+        from yibu.cli import serving
+        from yibu.core.store import Store
+
+        serving.keys(here, Store(store), action, name, scope, days, hours)
 
 
 # --- verbs that look --------------------------------------------------------------------------------------------------

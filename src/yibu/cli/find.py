@@ -13,6 +13,7 @@ STAGES = {
     "data_report": ("inspect",),
     "model": ("train",),
     "report": ("evaluate",),
+    "small": ("compress",),
 }
 """Which stages make a part."""
 

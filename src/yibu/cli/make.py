@@ -12,10 +12,13 @@ from rich.text import Text
 from yibu import pipeline
 from yibu.cli.find import language_of, page_of
 from yibu.cli.history import duration
+from yibu.cli.leave import tell_bundles, tell_small
 from yibu.cli.results import results_view
 from yibu.cli.session import Session, command
 from yibu.core.store import Artifact, Store
 from yibu.train import launch
+
+Last = Literal["data", "model", "report", "small", "all"]
 
 
 def build(
@@ -24,7 +27,7 @@ def build(
     overrides: Sequence[str],
     lang: str | None,
     root: Path | None,
-    last: Literal["data", "model", "report"],
+    last: Last,
     force: bool = False,
 ) -> None:
     """Make the chain up to one part; then say what was made, how good it is, and what to type next.
@@ -51,7 +54,7 @@ def _build(
     overrides: Sequence[str],
     lang: str | None,
     root: Path | None,
-    last: Literal["data", "model", "report"],
+    last: Last,
     force: bool,
 ) -> None:
     began = time.monotonic()
@@ -63,8 +66,12 @@ def _build(
     if last != "data":
         base = pipeline.resolve_base(recipe, store)
         parts["model"] = pipeline.make_model(recipe, store, parts["data"], base)
-        if last == "report":
+        if last in ("report", "all"):
             parts["report"] = pipeline.make_report(recipe, store, parts["data"], parts["model"], base)
+        if last == "small":
+            parts["small"] = pipeline.make_small(recipe, store, parts["data"], parts["model"], base)
+    leaves = last == "all" and (recipe.compress is not None or recipe.export != ())
+    last = "report" if last == "all" else last
     made = [name for name, artifact in parts.items() if artifact.id not in known]
     seconds = time.monotonic() - began
 
@@ -72,6 +79,8 @@ def _build(
         language = language_of(parts["report"], lang)
         _tell_results(here, recipe.name, parts["report"], language)
         _tell_path(here, "Report", page_of(parts["report"], language))
+    elif last == "small":
+        tell_small(here, parts["small"])
     else:
         _tell_path(here, last.capitalize(), parts[last].path)
     found = parts["data_report"]
@@ -89,8 +98,21 @@ def _build(
     here.tell("done", view, name=recipe.name, made=made, seconds=round(seconds, 3), **ids)
     if last == "report":
         pipeline.pass_gates(recipe, store, parts["report"], force)
+    if leaves:
+        parts["small"] = pipeline.make_small(recipe, store, parts["data"], parts["model"])
+        tell_small(here, parts["small"])
+        data, model, small = (parts[name] for name in ("data", "model", "small"))
+        bundles = pipeline.make_bundles(recipe, store, data, model, small, report=parts["report"], force=force)
+        tell_bundles(here, bundles)
+    if last == "small":
+        pipeline.pass_parity(recipe, store, parts["small"], force)
     again = [str(source), *overrides]
-    following = {"data": ["train", *again], "model": ["evaluate", *again], "report": ["chat", recipe.name]}[last]
+    following = {
+        "data": ["train", *again],
+        "model": ["evaluate", *again],
+        "report": ["chat", recipe.name],
+        "small": ["export", *again[:1], "--to", "safetensors", "--out", recipe.name],
+    }[last]
     where = [] if root is None else ["--store", str(root)]
     here.say(Text.assemble(("Next: ", "bold"), command(*following, *where)))
 

@@ -157,6 +157,14 @@ class Store:
         """Id of the artifact that each ref names."""
         return self._refs.all()
 
+    def named(self, ref: str) -> str | None:
+        """Id of the artifact that a ref names, which need not be there; None where there is no such ref.
+
+        Raises:
+            InputError: no possible name. Damaged: the file of the ref is.
+        """
+        return self._refs.read(ref)
+
     def ref(self, name: str) -> Artifact | None:
         """The artifact that a ref names, None where there is no such ref.
 

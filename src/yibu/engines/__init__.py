@@ -1,24 +1,32 @@
-"""Engines: what runs a model, as seen by those who ask it over a network or a loopback.
+"""Engines: what runs a model, as seen by those who ask it.
 
-One file is one protocol. A plug defines
+One file is one engine. A plug defines
 
-- ``Settings``: its table, with a literal ``kind`` (see `EngineSettings`);
-- ``Engine(settings)``: ``generate(prompt, max_new_tokens)`` streams `Piece`s with their time stamps, and ``close()``.
-  Its exceptions are `EngineFailed` and no other.
+- ``Settings``: its table, with a literal ``kind``: `EngineSettings` of an address, or `ProcessSettings` of a process
+  that is started here;
+- ``Engine(settings)``: see `Engine`. Its exceptions are `EngineFailed`, and for what was never possible `InputError`.
+
+Some only ask a server that somebody else runs (``openai``, ``triton``); the others start a process, watch it and ask it
+by the OpenAI protocol over the loopback, so that a model that dies takes nobody with it, and one client serves all.
+What such a process runs inside is no plug and begins with an underscore.
 
 Everything is asynchronous: a client in an open loop has as many requests under way as the load makes, so no pool of
-connections or threads may hold one back (`unlimited_client`). A family cannot load a model itself; our own engine is a
-process of the stage `yibu.bench` that speaks the protocol of the plug ``openai``.
+connections or threads may hold one back (`unlimited_client`).
+
+Adapters are named by what they are (the id of an artifact), never replaced under their name: engines keep what they
+computed with an adapter by its name, and some would answer with the old one (vLLM #42125).
 """
 
 from __future__ import annotations
 
+import abc
 import json
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -26,6 +34,9 @@ from pydantic import Field, field_validator
 from yibu.core.errors import InputError, MissingExtra, YibuError
 from yibu.core.plugs import Family
 from yibu.core.recipe import Settings
+
+GENERATE, SCORE, ADAPTERS = "generate", "score", "adapters"
+"""What an engine may be able to do, see `Engine.can`."""
 
 FAMILY = Family(__name__, requires=("Settings", "Engine"))
 
@@ -55,6 +66,52 @@ class EngineSettings(Settings):
         return endpoint.rstrip("/")
 
 
+class ProcessSettings(Settings):
+    """What every engine is told that loads a model into a process of its own."""
+
+    base_path: str = Field(description="folder of the base")
+    adapter_path: str | None = Field(None, description="folder of the adapter that is there from the start")
+    adapter_kind: str = Field("lora", description="plug of `yibu.adapters` that made it")
+    adapter_name: str = Field("default", description="name under which it is asked")
+    threads: int | None = Field(None, ge=1, description="default: one core is left to whoever asks")
+    start_seconds: float = Field(600.0, gt=0, description="a large base is read from disk")
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """The adapter that is there from the start."""
+        path = self.adapter_path
+        return None if path is None else Adapter(self.adapter_name, Path(path), self.adapter_kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen.
+
+    Attributes:
+        temperature: 0 takes the likeliest token.
+        top_p: share of the probability that may be drawn from.
+        seed: of the draws; None draws anew each time.
+        stop: texts that end an answer and are not part of it.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+GREEDY = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter in a folder: the name under which it is asked, and the plug of `yibu.adapters` that made it."""
+
+    name: str
+    path: Path
+    kind: str = "lora"
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Something that an engine sent.
@@ -64,12 +121,16 @@ class Piece:
         num_tokens: tokens in it, as far as can be told: 1 for a piece of text, 0 for anything else.
         total_tokens: length of the answer, where the server says it (in its last piece).
         prompt_tokens: length of the prompt, where the server says it.
+        text: what it says.
+        finish: why the answer ends, in the piece that ends it: ``stop`` or ``length``.
     """
 
     at: float
     num_tokens: int = 1
     total_tokens: int | None = None
     prompt_tokens: int | None = None
+    text: str = ""
+    finish: str | None = None
 
 
 class EngineFailed(YibuError):
@@ -77,7 +138,8 @@ class EngineFailed(YibuError):
 
     Attributes:
         reason: one word for tables: ``refused`` no connection, ``broken`` one that ended too soon, ``status_503`` and
-            the like, ``protocol`` something that is no answer, ``error`` an error inside of an answer.
+            the like, ``protocol`` something that is no answer, ``error`` an error inside of an answer, ``down`` a
+            process that is not there (yet), ``unable`` something that this engine cannot do.
     """
 
     def __init__(self, reason: str) -> None:
@@ -85,18 +147,77 @@ class EngineFailed(YibuError):
         super().__init__("A request got no whole answer.", got=reason)
 
 
-class EngineLike(Protocol):
-    """What clients call."""
+class Engine(abc.ABC):
+    """What is called of an engine; `start` before all else, `close` at last.
 
-    def __init__(self, settings: Any) -> None: ...
+    Attributes:
+        can: what it can do beside `generate`.
+    """
 
-    def generate(self, prompt: Prompt, max_new_tokens: int) -> AsyncIterator[Piece]:
-        """Ask, and yield what comes as it comes."""
-        ...
+    can: frozenset[str] = frozenset({GENERATE})
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether what was started still runs; `start` again makes it so. Cheap, and says nothing about health."""
+        return True
+
+    async def start(self) -> None:  # noqa: B027  (not every engine has something to start)
+        """Load, or begin to; a server of somebody else's needs nothing.
+
+        Raises:
+            InputError: what it needs is not there.
+            YibuError: it did not start.
+        """
+
+    @abc.abstractmethod
+    def generate(
+        self, prompt: Prompt, max_new_tokens: int, sampling: Sampling = GREEDY, adapter: str | None = None
+    ) -> AsyncIterator[Piece]:
+        """Ask, and yield what comes as it comes.
+
+        Args:
+            prompt: a text, or messages, which the engine renders by the model's chat template.
+            adapter: name of a loaded adapter; None asks what the settings name.
+
+        Raises:
+            EngineFailed: there is no whole answer.
+        """
+
+    async def score(self, prompt: Prompt, answers: Sequence[str], adapter: str | None = None) -> list[float]:
+        """``log p(answer and its end | prompt)`` of each answer, from one forward pass where the model allows it.
+
+        Raises:
+            EngineFailed: ``unable``, or as above.
+        """
+        raise EngineFailed("unable")
+
+    async def load_adapter(self, adapter: Adapter) -> None:
+        """Make an adapter ready while others answer. Once it returns, the name may be asked for.
+
+        Raises:
+            EngineFailed: ``unable``, or the engine refused it.
+        """
+        raise EngineFailed("unable")
+
+    async def unload_adapter(self, name: str) -> None:
+        """Forget an adapter that nobody asks for any more.
+
+        Raises:
+            EngineFailed: as above.
+        """
+        raise EngineFailed("unable")
+
+    async def is_healthy(self) -> bool:
+        """Whether it would answer now."""
+        return True
+
+    async def facts(self) -> dict[str, Any]:
+        """What is known of it: for the log and for measurements."""
+        return {}
+
+    @abc.abstractmethod
     async def close(self) -> None:
-        """Close the connections."""
-        ...
+        """Close connections, end what was started."""
 
 
 def unlimited_client(settings: EngineSettings) -> Any:
@@ -121,7 +242,8 @@ def unlimited_client(settings: EngineSettings) -> Any:
             )
         headers["Authorization"] = f"Bearer {key}"
     # httpx stops at 100 connections by default: an open loop would silently become a closed one.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    # llama-server closes a connection that was idle for five seconds; one that is about to close is not used again.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=3.0)
     return httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(None, connect=10.0), limits=limits, trust_env=False)
 
 

@@ -3,14 +3,29 @@
 Messages go to ``/chat/completions``, a plain text to ``/completions``. The length of an answer is what the server says
 (``stream_options.include_usage``), else one token a piece; a server that puts several tokens into one piece and says
 nothing is counted too low.
+
+Beside the protocol: adapters are loaded and unloaded as vLLM has it (``/v1/load_lora_adapter``), and our own process
+scores answers (``/v1/score``).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
-from yibu.engines import CLOCK, EngineFailed, EngineSettings, Piece, Prompt, server_sent_events, unlimited_client
+from yibu import engines
+from yibu.engines import (
+    CLOCK,
+    GREEDY,
+    Adapter,
+    EngineFailed,
+    EngineSettings,
+    Piece,
+    Prompt,
+    Sampling,
+    server_sent_events,
+    unlimited_client,
+)
 
 
 class Settings(EngineSettings):
@@ -19,26 +34,31 @@ class Settings(EngineSettings):
     kind: Literal["openai"] = "openai"
 
 
-class Engine:
-    """See `yibu.engines`."""
+class Engine(engines.Engine):
+    """See `yibu.engines.Engine`.
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    Args:
+        settings: of the endpoint.
+        can: what is known that it can do.
+    """
+
+    def __init__(self, settings: Settings, can: frozenset[str] = frozenset({engines.GENERATE})) -> None:
+        self.settings, self.can = settings, can
         self._client = unlimited_client(settings)
 
-    async def generate(self, prompt: Prompt, max_new_tokens: int) -> AsyncIterator[Piece]:
-        """Ask, and yield what comes as it comes.
-
-        Raises:
-            EngineFailed: there is no whole answer.
-        """
+    async def generate(
+        self, prompt: Prompt, max_new_tokens: int, sampling: Sampling = GREEDY, adapter: str | None = None
+    ) -> AsyncIterator[Piece]:
+        """See `yibu.engines.Engine.generate`."""
         body: dict[str, Any] = {
-            "model": self.settings.model,
+            "model": adapter or self.settings.model,
             "max_tokens": max_new_tokens,
-            "temperature": 0,
+            "temperature": sampling.temperature,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if sampling != GREEDY:
+            body |= _sampled(sampling)
         if self.settings.ignore_eos:
             body["ignore_eos"] = True
         if isinstance(prompt, str):
@@ -49,17 +69,89 @@ class Engine:
         async for event in server_sent_events(self._client, self.settings.endpoint + path, body):
             at = CLOCK()
             choices, usage = event.get("choices") or [], event.get("usage")
-            if choices and choices[0].get("finish_reason"):
-                finished = True
-            text = any(_said(choice) for choice in choices)
-            if text or usage:
-                yield Piece(at, int(text), _count(usage, "completion_tokens"), _count(usage, "prompt_tokens"))
+            finish = choices[0].get("finish_reason") if choices else None
+            finished = finished or bool(finish)
+            said = any(_said(choice) for choice in choices)
+            if said or usage or finish:
+                counts = _count(usage, "completion_tokens"), _count(usage, "prompt_tokens")
+                yield Piece(at, int(said), *counts, _text(choices[0]) if said else "", finish)
         if not finished:
             raise EngineFailed("broken")
+
+    async def score(self, prompt: Prompt, answers: Sequence[str], adapter: str | None = None) -> list[float]:
+        """See `yibu.engines.Engine.score`; only our own process has an address for it."""
+        if engines.SCORE not in self.can:
+            raise EngineFailed("unable")
+        asked = {"prompt": prompt} if isinstance(prompt, str) else {"messages": list(prompt)}
+        found = await self.post("/score", {"model": adapter or self.settings.model, "answers": list(answers), **asked})
+        scores = found.get("scores")
+        if not isinstance(scores, list) or len(scores) != len(answers):
+            raise EngineFailed("protocol")
+        return scores
+
+    async def load_adapter(self, adapter: Adapter) -> None:
+        """See `yibu.engines.Engine.load_adapter`."""
+        self._need_adapters()
+        table = {"lora_name": adapter.name, "lora_path": str(adapter.path), "kind": adapter.kind}
+        await self.post("/load_lora_adapter", table)
+
+    async def unload_adapter(self, name: str) -> None:
+        """See `yibu.engines.Engine.unload_adapter`."""
+        self._need_adapters()
+        await self.post("/unload_lora_adapter", {"lora_name": name})
+
+    def _need_adapters(self) -> None:
+        if engines.ADAPTERS not in self.can:
+            raise EngineFailed("unable")
+
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The table that comes back; ``{}`` where it is none.
+
+        Raises:
+            EngineFailed: no connection, or another status than 200.
+        """
+        import httpx
+
+        try:
+            response = await self._client.post(self.settings.endpoint + path, json=body)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise EngineFailed("refused") from error
+        except httpx.TransportError as error:
+            raise EngineFailed("broken") from error
+        if response.status_code != 200:
+            raise EngineFailed(f"status_{response.status_code}")
+        try:
+            table = response.json()
+        except ValueError:
+            return {}
+        return table if isinstance(table, dict) else {}
+
+    async def is_healthy(self) -> bool:
+        """Whether the list of models is answered within two seconds."""
+        import httpx
+
+        try:
+            response = await self._client.get(f"{self.settings.endpoint}/models", timeout=2.0)
+        except httpx.HTTPError:
+            return False
+        return bool(response.status_code == 200)
+
+    async def facts(self) -> dict[str, Any]:
+        """Where it is."""
+        return {"engine": "openai", "endpoint": self.settings.endpoint, "model": self.settings.model}
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def _sampled(sampling: Sampling) -> dict[str, Any]:
+    given = {"top_p": sampling.top_p, "seed": sampling.seed, "stop": list(sampling.stop) or None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _text(choice: dict[str, Any]) -> str:
+    return str(choice.get("text") or (choice.get("delta") or {}).get("content") or "")
 
 
 def _said(choice: dict[str, Any]) -> bool:

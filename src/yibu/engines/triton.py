@@ -13,7 +13,18 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from yibu.engines import CLOCK, EngineFailed, EngineSettings, Piece, Prompt, server_sent_events, unlimited_client
+from yibu import engines
+from yibu.engines import (
+    CLOCK,
+    GREEDY,
+    EngineFailed,
+    EngineSettings,
+    Piece,
+    Prompt,
+    Sampling,
+    server_sent_events,
+    unlimited_client,
+)
 
 
 class Settings(EngineSettings):
@@ -27,27 +38,28 @@ class Settings(EngineSettings):
     )
 
 
-class Engine:
-    """See `yibu.engines`."""
+class Engine(engines.Engine):
+    """See `yibu.engines.Engine`."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._client = unlimited_client(settings)
 
-    async def generate(self, prompt: Prompt, max_new_tokens: int) -> AsyncIterator[Piece]:
-        """Ask, and yield what comes as it comes.
-
-        Raises:
-            EngineFailed: there is no whole answer.
-        """
+    async def generate(
+        self, prompt: Prompt, max_new_tokens: int, sampling: Sampling = GREEDY, adapter: str | None = None
+    ) -> AsyncIterator[Piece]:
+        """See `yibu.engines.Engine.generate`; an adapter is a model of its own here."""
         settings = self.settings
         text = prompt if isinstance(prompt, str) else "\n\n".join(message["content"] for message in prompt)
-        asked: dict[str, Any] = {"max_tokens": max_new_tokens, "stream": True, "temperature": 0}
+        asked: dict[str, Any] = {"max_tokens": max_new_tokens, "stream": True, "temperature": sampling.temperature}
+        if sampling != GREEDY:
+            given = {"top_p": sampling.top_p, "seed": sampling.seed, "stop": list(sampling.stop) or None}
+            asked |= {name: value for name, value in given.items() if value is not None}
         if settings.ignore_eos:
             asked["ignore_eos"] = True
         body: dict[str, Any] = {settings.text_input: text}
         body |= {"parameters": asked} if settings.layout == "vllm" else asked
-        address = f"{settings.endpoint}/v2/models/{quote(settings.model, safe='')}/generate_stream"
+        address = f"{settings.endpoint}/v2/models/{quote(adapter or settings.model, safe='')}/generate_stream"
         some = False
         async for event in server_sent_events(self._client, address, body):
             at = CLOCK()
@@ -55,9 +67,20 @@ class Engine:
                 raise EngineFailed("protocol")
             some = True
             if event[settings.text_output]:
-                yield Piece(at)
+                yield Piece(at, text=str(event[settings.text_output]))
         if not some:
             raise EngineFailed("broken")
+        yield Piece(CLOCK(), 0, finish="stop")
+
+    async def is_healthy(self) -> bool:
+        """Whether the server says that it is ready, within two seconds."""
+        import httpx
+
+        try:
+            response = await self._client.get(f"{self.settings.endpoint}/v2/health/ready", timeout=2.0)
+        except httpx.HTTPError:
+            return False
+        return bool(response.status_code == 200)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -98,7 +98,10 @@ def cost_of(model: Artifact) -> dict[str, Any] | None:
     from yibu.model.foresee import outline
     from yibu.model.published import read_config
 
-    path = Path(model.manifest.config["base"]["path"])
+    base = model.manifest.config.get("base")
+    if base is None:  # not made by the stage `train`
+        return None
+    path = Path(base["path"])
     if not path.exists():
         return None
     cost = Cost.of(outline(read_config(path)[0]), plan=model.read_json("plan.json"))

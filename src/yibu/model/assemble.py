@@ -97,10 +97,13 @@ def merged(base_path: Path, adapter_path: Path, kind: str) -> Any:
         InputError: adapters of this kind cannot be merged.
     """
     model = load_model(base_path, dtype=torch.float32)
-    plug = adapters.FAMILY.load(kind)
-    if getattr(plug, "SHRINKS", False):
-        plug = adapters.FAMILY.load("lora")
+    plug = adapters.FAMILY.load(on_whole_base(kind))
     return plug.merge(plug.load(model, adapter_path)).eval()
+
+
+def on_whole_base(kind: str) -> str:
+    """The kind that an adapter is on a base which is not made smaller: a QLoRA is a LoRA there."""
+    return "lora" if getattr(adapters.FAMILY.load(kind), "SHRINKS", False) else kind
 
 
 def _load(base_path: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Renderer, bases.Facts]:

@@ -11,6 +11,7 @@ tree, V vocabulary.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,16 +131,44 @@ def _common_beginning(prompts: Sequence[Sequence[int]]) -> int:
     )
 
 
-def _score_batch(
-    model: Any, prompts: Sequence[Sequence[int]], tree: AnswerTree, prefix: int, device: torch.device
-) -> Tensor:
+@torch.no_grad()
+def keep_prefix(model: Any, ids: Sequence[int]) -> Any:
+    """Keys and values of what several prompts begin with, for `score_after`."""
     from transformers import DynamicCache
 
+    causal = causal_model(model)
+    device = next(causal.parameters()).device
+    cache = DynamicCache(config=causal.config)
+    causal.get_decoder()(input_ids=torch.tensor([ids], device=device), past_key_values=cache, use_cache=True)
+    return cache
+
+
+@torch.no_grad()
+def score_after(model: Any, prompts: Sequence[Sequence[int]], tree: AnswerTree, prefix: int, kept: Any) -> Tensor:
+    """`score_answers` in one pass, behind a beginning whose keys and values are kept.
+
+    Args:
+        prompts: they all begin with the same `prefix` tokens.
+        kept: what `keep_prefix` made of those; left as it is.
+
+    Returns:
+        ``[len(prompts), len(answers)]`` fp32 on the CPU.
+    """
+    cache = copy.deepcopy(kept)
+    return _score_batch(model, prompts, tree, prefix, next(causal_model(model).parameters()).device, cache)
+
+
+def _score_batch(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    tree: AnswerTree,
+    prefix: int,
+    device: torch.device,
+    cache: Any = None,
+) -> Tensor:
     decoder = causal_model(model).get_decoder()
-    cache = None
     if prefix:
-        cache = DynamicCache(config=causal_model(model).config)
-        decoder(input_ids=torch.tensor([prompts[0][:prefix]], device=device), past_key_values=cache, use_cache=True)
+        cache = keep_prefix(model, prompts[0][:prefix]) if cache is None else cache
         cache.batch_repeat_interleave(len(prompts))
     num_nodes = len(tree.tokens)
     rests = [prompt[prefix:] for prompt in prompts]

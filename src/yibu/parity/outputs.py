@@ -32,6 +32,12 @@ def logits_of(model: Any) -> Logits:
     return logits
 
 
+def remembered(logits: Logits, texts: Sequence[Sequence[int]]) -> Logits:
+    """The same function for these texts alone, asked now: the model behind it is no longer needed afterwards."""
+    known = {tuple(text): logits(text) for text in texts}
+    return lambda ids: known[tuple(ids)]
+
+
 def same_logits(
     name: str,
     one: Logits,

@@ -1,0 +1,172 @@
+"""An engine that is a process of ours: started, watched, asked over the loopback, and started again when it died."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import multiprocessing
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from yibu import engines
+from yibu.core.errors import InputError, YibuError
+from yibu.engines import GREEDY, Adapter, EngineFailed, Piece, ProcessSettings, Prompt, Sampling, openai
+
+Body = Callable[[Connection, Any], None]
+"""What runs in the process: it sends ``(port, facts)`` once it answers, and ends when its pipe does."""
+
+
+class Child:
+    """A Python process that answers on a port of the loopback, while the block runs.
+
+    Args:
+        body: a function that can be imported.
+        settings: its second argument.
+
+    Attributes:
+        port: where it answers. facts: what it said of itself.
+    """
+
+    port: int
+    facts: dict[str, Any]
+
+    def __init__(self, body: Body, settings: ProcessSettings) -> None:
+        self._body, self._settings = body, settings
+        self._process: Any = None
+
+    def start(self) -> None:
+        """
+        Raises:
+            InputError: the base is not there. YibuError: the process did not come up.
+        """
+        if not Path(self._settings.base_path).exists():
+            raise InputError("The base is no longer where it was.", got=self._settings.base_path)
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._process = context.Process(target=_process, args=(self._body, theirs, self._settings), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._pipe = ours
+        try:
+            if not ours.poll(self._settings.start_seconds):
+                raise EOFError
+            self.port, self.facts = ours.recv()
+        except (EOFError, OSError) as error:
+            self.stop()
+            raise YibuError(
+                "The process that is to run the model did not start.",
+                got=f"exit code {self._process.exitcode}",
+                do="run again with --verbose; what it printed is above",
+            ) from error
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and bool(self._process.is_alive())
+
+    @property
+    def pid(self) -> int | None:
+        """Id of the process."""
+        return None if self._process is None else self._process.pid
+
+    def stop(self) -> None:
+        """End it, by force after ten seconds."""
+        if self._process is None:
+            return
+        self._pipe.close()
+        self._process.terminate()
+        self._process.join(10)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def __enter__(self) -> Child:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _process(body: Body, pipe: Connection, settings: ProcessSettings) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides what it means
+    body(pipe, settings)
+
+
+class ProcessEngine(engines.Engine):
+    """What all engines share that start a process; a plug says how.
+
+    An adapter that was loaded is loaded again after a restart.
+    """
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+        self._client: openai.Engine | None = None
+        self._adapters: dict[str, Adapter] = {}
+
+    @abc.abstractmethod
+    def _launch(self) -> str:
+        """Start the process and wait until it answers; its address, up to ``/v1``. Runs in a thread."""
+
+    @abc.abstractmethod
+    def _end(self) -> None:
+        """End the process, if there is one. Runs in a thread."""
+
+    async def start(self) -> None:
+        """See `yibu.engines.Engine.start`; called again, it starts again."""
+        await self._disconnect()
+        address = await asyncio.to_thread(self._launch)
+        client = openai.Engine(openai.Settings(endpoint=address, model=self.settings.adapter_name), self.can)
+        for adapter in self._adapters.values():
+            await client.load_adapter(adapter)
+        self._client = client
+
+    @property
+    def client(self) -> openai.Engine:
+        """
+        Raises:
+            EngineFailed: ``down``.
+        """
+        if self._client is None or not self.is_alive:
+            raise EngineFailed("down")
+        return self._client
+
+    async def generate(
+        self, prompt: Prompt, max_new_tokens: int, sampling: Sampling = GREEDY, adapter: str | None = None
+    ) -> AsyncIterator[Piece]:
+        """See `yibu.engines.Engine.generate`."""
+        async for piece in self.client.generate(prompt, max_new_tokens, sampling, adapter):
+            yield piece
+
+    async def score(self, prompt: Prompt, answers: Sequence[str], adapter: str | None = None) -> list[float]:
+        """See `yibu.engines.Engine.score`."""
+        return await self.client.score(prompt, answers, adapter)
+
+    async def load_adapter(self, adapter: Adapter) -> None:
+        """See `yibu.engines.Engine.load_adapter`."""
+        if engines.ADAPTERS not in self.can:
+            raise EngineFailed("unable")
+        await self.client.load_adapter(adapter)
+        self._adapters[adapter.name] = adapter
+
+    async def unload_adapter(self, name: str) -> None:
+        """See `yibu.engines.Engine.unload_adapter`."""
+        self._adapters.pop(name, None)
+        await self.client.unload_adapter(name)
+
+    async def is_healthy(self) -> bool:
+        """Whether the process runs and answers."""
+        return self._client is not None and self.is_alive and await self._client.is_healthy()
+
+    async def close(self) -> None:
+        """End the process."""
+        await self._disconnect()
+        await asyncio.to_thread(self._end)
+
+    async def _disconnect(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()

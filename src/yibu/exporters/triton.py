@@ -1,0 +1,217 @@
+"""A model repository for Triton Inference Server, with all that it needs inside.
+
+``back_end: python`` is for tasks that choose a label or write little: plain transformers in ``model.py``, requests
+batched by Triton. ``back_end: vllm`` is for generation: decoupled, batched by vLLM itself, so no ``dynamic_batching``.
+The Python form is proven in a real ``tritonserver`` (of the wheel nvidia-pytriton, in an environment of its own:
+``make triton``). The vLLM form needs NVIDIA's container and cannot be asked here; the manifest says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from string import Formatter
+from typing import Any, Literal
+
+from pydantic import Field
+
+from yibu.core.errors import InputError
+from yibu.core.recipe import Settings as BaseSettings
+from yibu.exporters import Bounds, Questions, Replies, Source, Unasked
+
+MAX_BATCH = 32
+
+
+class Settings(BaseSettings):
+    """How Triton shall run it."""
+
+    kind: Literal["triton"] = "triton"
+    back_end: Literal["auto", "python", "vllm"] = Field(
+        "auto", description="auto: python for a closed set of labels, vllm for what is written"
+    )
+    device: Literal["cpu", "gpu"] = Field("cpu", description="of the instances of the Python back end")
+    instances: int = Field(1, ge=1, description="copies of the model on a device")
+    queue_ms: float = Field(2.0, ge=0, description="a request waits so long for others to share its batch")
+    versions: int = Field(1, ge=1, description="number of this version; Triton serves the newest")
+    threads: int = Field(1, ge=1, description="CPU threads of an instance")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="that the Python back end computes in")
+    mount: str = Field("/models", description="where the repository will lie for the vLLM back end")
+    gpu_memory: float = Field(0.9, gt=0, le=1, description="share of the GPU that vLLM may take")
+    cuda_graphs: bool = Field(True, description="of the vLLM back end; the Python back end has none")
+
+
+def write(source: Source, folder: Path, settings: Settings) -> None:
+    """``<name>/config.pbtxt`` and ``<name>/<version>/``.
+
+    Raises:
+        InputError: the task has no prompt of its own that a request could fill.
+    """
+    back_end = _back_end(source, settings)
+    repository = folder / "repository" / source.name
+    place = repository / str(settings.versions)
+    place.mkdir(parents=True)
+    shutil.copytree(source.model, place / "model", copy_function=shutil.copyfile)
+    if back_end == "vllm":
+        engine = {
+            "model": f"{settings.mount}/{source.name}/{settings.versions}/model",
+            "gpu_memory_utilization": settings.gpu_memory,
+            "enforce_eager": not settings.cuda_graphs,
+        }
+        (place / "model.json").write_text(json.dumps(engine, indent=1) + "\n", encoding="utf-8")
+        text = _VLLM.format(name=source.name, instances=settings.instances)
+    else:
+        (place / "task.json").write_text(
+            json.dumps(_task(source, settings), ensure_ascii=False, indent=1) + "\n", "utf-8"
+        )
+        shutil.copyfile(Path(__file__).with_name("_triton_model.py"), place / "model.py")
+        text = _PYTHON.format(
+            name=source.name,
+            batch=MAX_BATCH,
+            delay=int(settings.queue_ms * 1000),
+            instances=settings.instances,
+            kind="KIND_GPU" if settings.device == "gpu" else "KIND_CPU",
+        )
+    (repository / "config.pbtxt").write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(_usage(source, back_end), encoding="utf-8")
+
+
+def ask(source: Source, folder: Path, settings: Settings, questions: Questions) -> dict[str, Replies]:
+    """The replies of a real tritonserver.
+
+    Raises:
+        Unasked: the vLLM back end, which this machine has not.
+        InputError: tritonserver is not on this machine.
+    """
+    if _back_end(source, settings) == "vllm":
+        raise Unasked(
+            "The vLLM back end of Triton runs in NVIDIA's container on a GPU, so this repository was not asked.",
+            do="ask it there before it is used; back_end: python is proven here",
+        )
+    from yibu.exporters._tritonserver import TritonServer
+
+    with TritonServer.find().serve(folder / "repository", source.name) as server:
+        rendered: list[list[int] | None] = []
+        for messages in questions.conversations:
+            try:
+                # One token is written, since a label behind a conversation would say nothing.
+                rendered.append(server.ask({"messages": list(messages), "prompt_ids": True, "write": 1})["prompt_ids"])
+            except InputError:
+                rendered.append(None)
+        given = [
+            {"ids": list(prompt), "write": questions.max_new_tokens, "logits": True} for prompt in questions.prompts
+        ]
+        found = [server.ask(one) for one in given]
+        chosen = (
+            [server.ask({"ids": list(prompt)})["answer"] for prompt in questions.prompts] if source.labels else None
+        )
+        engine = server.engine
+    import torch
+
+    logits = [torch.tensor(one["logits"]) for one in found]
+    return {"model": Replies(rendered, logits, [one["ids"] for one in found], engine, chosen)}
+
+
+def bounds(settings: Settings) -> Bounds:
+    """By the type that it computes in."""
+    if settings.dtype == "float32":
+        return Bounds(probability=1e-3, first_choices=0.99, missing=0.05, answers=0.99)
+    return Bounds(probability=0.1, first_choices=0.9, missing=0.3, answers=0.7)
+
+
+def _back_end(source: Source, settings: Settings) -> str:
+    if settings.back_end != "auto":
+        return settings.back_end
+    return "python" if source.labels else "vllm"
+
+
+def _task(source: Source, settings: Settings) -> dict[str, Any]:
+    """All that ``model.py`` knows of the task."""
+    if source.prompt is None:
+        raise InputError(
+            "This task has no prompt that a request could fill: its rows are conversations or raw text.",
+            allowed="task: {kind: generate, prompt: ..., target: ...}, or back_end: vllm",
+            do="export: [{kind: triton, back_end: vllm}]",
+        )
+    literals, names, literal = [], [], ""
+    for before, name, _, _ in Formatter().parse(source.prompt):
+        literal += before
+        if name is not None:
+            literals.append(literal)
+            names.append(name)
+            literal = ""
+    return {
+        "literals": [*literals, literal],
+        "names": names,
+        "fields": list(dict.fromkeys(names)),
+        "system": source.system,
+        "labels": list(source.labels or ()),
+        "label_ids": [list(ids) for ids in source.label_ids],
+        "max_new_tokens": source.max_new_tokens,
+        "stop_ids": list(source.stop_ids),
+        "threads": settings.threads,
+        "dtype": settings.dtype,
+    }
+
+
+def _usage(source: Source, back_end: str) -> str:
+    if back_end == "vllm":
+        where = f"{os.sep}v2{os.sep}models{os.sep}{source.name}{os.sep}generate_stream"
+        return (
+            "## Use\n\n`tritonserver --model-repository=repository` in NVIDIA's container with the vLLM back end; ask "
+            f'`POST {where}` with `{{"text_input": "...", "parameters": {{"stream": true}}}}`. '
+            "The text is a prompt in the form of the chat template, which lies in the model's folder.\n"
+        )
+    return (
+        "## Use\n\n`tritonserver --model-repository=repository`, where `python3` has torch, transformers and "
+        "numpy below 2 (Triton 24.10 reads texts wrongly under numpy 2); ask "
+        f"`{source.name}` with the tensor `REQUEST` (BYTES, [n, 1]): the text, or a JSON object of its fields. "
+        "`ANSWER` (BYTES, [n, 1]) is a JSON object with `answer` and, for labels, `probabilities`. Up to "
+        f"{MAX_BATCH} requests are put into one batch. Texts are taken as they are: what `data.clean` of the recipe "
+        "does to rows, do to requests, too.\n"
+    )
+
+
+_PYTHON = """name: "{name}"
+backend: "python"
+max_batch_size: {batch}
+input [
+  {{ name: "REQUEST" data_type: TYPE_STRING dims: [ 1 ] }}
+]
+output [
+  {{ name: "ANSWER" data_type: TYPE_STRING dims: [ 1 ] }}
+]
+dynamic_batching {{
+  preferred_batch_size: [ 8, 16, {batch} ]
+  max_queue_delay_microseconds: {delay}
+}}
+instance_group [
+  {{ count: {instances} kind: {kind} }}
+]
+model_warmup [
+  {{
+    name: "empty"
+    batch_size: 1
+    inputs: {{ key: "REQUEST" value: {{ data_type: TYPE_STRING dims: [ 1 ] zero_data: true }} }}
+  }}
+]
+version_policy: {{ latest: {{ num_versions: 1 }} }}
+"""
+_VLLM = """name: "{name}"
+backend: "vllm"
+max_batch_size: 0
+model_transaction_policy {{ decoupled: true }}
+input [
+  {{ name: "text_input" data_type: TYPE_STRING dims: [ 1 ] }},
+  {{ name: "stream" data_type: TYPE_BOOL dims: [ 1 ] optional: true }},
+  {{ name: "sampling_parameters" data_type: TYPE_STRING dims: [ 1 ] optional: true }}
+]
+output [
+  {{ name: "text_output" data_type: TYPE_STRING dims: [ -1 ] }}
+]
+instance_group [
+  {{ count: {instances} kind: KIND_MODEL }}
+]
+version_policy: {{ latest: {{ num_versions: 1 }} }}
+"""

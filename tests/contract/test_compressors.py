@@ -1,0 +1,20 @@
+"""Every compressor: its settings are closed, and it says how many bits a weight has."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from yibu import compressors
+
+PLUGS = compressors.FAMILY.names()
+
+
+@pytest.mark.parametrize("name", PLUGS)
+def test_settings_are_closed_and_bits_are_told(name: str) -> None:
+    plug = compressors.FAMILY.load(name)
+    settings = plug.Settings()
+    assert settings.kind == name
+    assert plug.bits(settings) in (4, 8, 16, 32)
+    with pytest.raises(ValidationError):
+        type(settings)(nobody_knows_this=1)

@@ -1,0 +1,168 @@
+"""`yibu serve` on real models: answers are those of the model alone, names move, the engine may be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from typer.testing import CliRunner
+
+from serve.running import wait_for
+from serve.served import CLASSIFY, ECHO, WRITE, Served, alone, is_running, trained
+from yibu.chat.partner import open_partner
+from yibu.cli import app
+from yibu.core.store import Artifact, Store
+from yibu.engines import Adapter
+
+HELLO: list[Any] = [{"role": "user", "content": "cough and fever"}]
+Made = tuple[Store, dict[str, Artifact], Path]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    root = tmp_path_factory.mktemp("served")
+    store, models = trained(root, {"write": WRITE, "other": ECHO, "sort": CLASSIFY})
+    store.set_ref("production", models["write"], "for the test")
+    return store, models, root / "base"
+
+
+def client_of(served: Served, key: str = "none") -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{served.address}/v1", api_key=key, max_retries=0, timeout=60)
+
+
+def test_everything_on_real_models(made: Made) -> None:
+    store, models, base = made
+    key = CliRunner().invoke(app, ["keys", "add", "test", "--json", "--store", str(store.root)]).stdout
+    key = key.split('"key": "')[1].split('"')[0]
+    with Served(store, "production", "sort") as served, client_of(served, key) as client:
+        assert "transformers" in served.told["why"]
+        assert [model.id for model in client.models.list()] == ["production", "sort/model"]
+
+        # One answer is the same whole, as a stream, and from the model alone.
+        adapters = {name: Adapter(model.id, model.path / "adapter") for name, model in models.items()}
+        expected = alone(base, adapters, HELLO, 12)
+        assert expected["write"] != expected["other"]
+        whole = client.chat.completions.create(model="production", messages=HELLO, max_tokens=12)
+        assert whole.choices[0].message.content.strip() == expected["write"]
+        assert whole.system_fingerprint == models["write"].id
+        stream = client.chat.completions.create(model="sort/model", messages=HELLO, max_tokens=12, stream=True)
+        assert "".join(piece.choices[0].delta.content or "" for piece in stream).strip() == expected["sort"]
+
+        # By their own tasks: what `yibu chat` says.
+        ask = httpx.Client(base_url=served.address, headers={"authorization": f"Bearer {key}"}, timeout=60)
+        found = ask.post("/v1/classify", json={"model": "sort/model", "input": "cough 7"}).json()
+        reply = open_partner(models["sort"], store).ask("cough 7")
+        assert (found["label"], found["artifact"]) == (reply.text, models["sort"].id)
+        assert found["probabilities"] == pytest.approx(dict(reply.choices), abs=1e-4)
+        found = ask.post("/v1/extract", json={"model": "production", "input": {"text": "cough 7"}}).json()
+        assert found["fields"] == {"label": open_partner(models["write"], store).ask("cough 7").text}
+        wrong = ask.post("/v1/classify", json={"model": "production", "input": "cough"})
+        assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "invalid_input")
+        wrong = ask.post("/v1/extract", json={"model": "production", "input": {"other": "cough"}})
+        assert "Allowed" in wrong.json()["error"]["message"]
+        long = [{"role": "user", "content": "cough " * 5000}]
+        with pytest.raises(openai.BadRequestError) as raised:
+            client.chat.completions.create(model="production", messages=long)
+        assert raised.value.code == "context_length_exceeded"
+
+        # The ref moves under load: no error, and each answer is that of the artifact that it names.
+        answers, errors = [], []
+
+        def load() -> None:
+            while not done.is_set():
+                try:
+                    said = client.chat.completions.create(model="production", messages=HELLO, max_tokens=12)
+                    answers.append((said.system_fingerprint, said.choices[0].message.content.strip()))
+                except openai.APIError as error:
+                    errors.append(error)
+
+        done = threading.Event()
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        by_id = {model.id: expected[name] for name, model in models.items()}
+        for name in ("other", "write", "other"):
+            store.set_ref("production", models[name], "a switch")
+            wait_for(lambda name=name: bool(answers) and answers[-1][0] == models[name].id)
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert not errors
+        assert {id for id, _ in answers} == {models["write"].id, models["other"].id}
+        assert all(by_id[id] == said for id, said in answers)
+
+        # kill -9 of the engine under load: 503, then it goes on, with the adapter that was loaded later.
+        engine, codes = served.engine(), []
+        body = {"model": "production", "messages": HELLO, "max_tokens": 12}
+        os.kill(engine, signal.SIGKILL)
+        end = time.monotonic() + 60
+        while not codes or codes[-1] != 200:
+            assert time.monotonic() < end
+            answer = ask.post("/v1/chat/completions", json=body)
+            codes.append(answer.status_code)
+            time.sleep(0.05)
+        assert set(codes) == {200, 503}
+        assert answer.json()["system_fingerprint"] == models["other"].id
+        assert answer.json()["choices"][0]["message"]["content"].strip() == expected["other"]
+        assert "yibu_engine_starts_total 2" in ask.get("/metrics").text
+
+        # SIGTERM lets a stream come to its end.
+        stream = client.chat.completions.create(
+            model="production", messages=HELLO, max_tokens=200, stream=True, temperature=1.0, seed=1
+        )
+        next(iter(stream))
+        engine = served.engine()
+        served.process.send_signal(signal.SIGTERM)
+        pieces = list(stream)
+        assert pieces[-1].choices[0].finish_reason in ("stop", "length")
+        code, log = served.process.wait(60), ""
+        assert code == 0
+        wait_for(lambda: not is_running(engine))
+        ask.close()
+        assert served.process.stderr is not None
+        log = served.process.stderr.read()
+        assert "cough" not in log
+        assert key not in log
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["nothing"], "Only what a ref names"),
+        (["../x", "--open"], "Only what a ref names"),
+        (["production", "--open", "serve.host=0.0.0.0"], "loopback"),
+        (["production", "serve.rning=3"], "running"),
+        (["production", "train.lr=3"], "Only settings of serve"),
+        (["production", "--open", "serve.port=1"], "cannot listen"),
+    ],
+)
+def test_wrong_input_is_refused(made: Made, words: list[str], what: str) -> None:
+    if os.geteuid() == 0 and "serve.port=1" in words:
+        words = [word.replace("serve.port=1", "serve.host=192.0.2.1") for word in words if word != "--open"]
+        CliRunner().invoke(app, ["keys", "add", "any", "--store", str(made[0].root)])
+    done = subprocess.run(
+        [sys.executable, "-m", "yibu", "serve", *words, "--store", str(made[0].root)], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert what in done.stderr
+
+
+def test_no_keys_no_service(made: Made, tmp_path: Path) -> None:
+    store, models, _ = made
+    empty = CliRunner().invoke(app, ["serve", "write", "--store", str(tmp_path)])
+    assert empty.exit_code == 2
+    (store.root / "serve" / "keys.json").unlink(missing_ok=True)
+    refused = CliRunner().invoke(app, ["serve", "write", "--store", str(store.root)])
+    assert refused.exit_code == 2
+    listed = CliRunner().invoke(app, ["keys", "--store", str(store.root)])
+    assert "no key yet" in listed.stdout
+    assert models
