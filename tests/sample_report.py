@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from typing import Any
 
+from yibu.evaluate.beside import of_energy, of_load, of_retention
+from yibu.evaluate.gates import ask
+from yibu.evaluate.matrix import matrix
 from yibu.evaluate.report import Lineage, ReportData, TestRow
+from yibu.retain.kept import mean_of
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "base", "source", "wbr"}
 
@@ -91,7 +95,7 @@ def value(share: float, n: int = 200) -> dict[str, Any]:
 def paired(b: str, difference: float, p: float, a: str = "tuned", **more: Any) -> dict[str, Any]:
     width = abs(difference) / 2 if p < 0.05 else abs(difference) + 0.1
     limits = {"low": difference - width, "high": difference + width}
-    return {"a": a, "b": b, "test": "exact McNemar", "difference": difference, **limits, "p": p, **more}
+    return {"a": a, "b": b, "test": "exact McNemar", "difference": difference, **limits, "p": p, "n": 200, **more}
 
 
 def metric(
@@ -203,3 +207,75 @@ def generated() -> ReportData:
         recipe="notes", base="packaged:tiny", task="generate", language="en", metrics=metrics(header, text, n=120),
         predictions=predictions, rows=rows,
     )  # fmt: skip
+
+
+def _order(value: float, reach: float, n: int, high: bool = True) -> dict[str, Any]:
+    return {"value": value, "low": value - reach, "high": value + reach if high else None, "n": n}
+
+
+def _rate(at: float, slower: float, saturated: bool = False) -> dict[str, Any]:
+    n = 100 if saturated else 400
+    found = {
+        name: {
+            "p50": _order(slower * median, slower * median / 10, n),
+            "p90": _order(slower * median * 1.6, slower * median / 6, n),
+            "p99": _order(slower * median * 2.4, slower * median / 3, n, high=n > 299),
+        }
+        for name, median in (("ttft", 0.021), ("per_token", 0.006), ("e2e", 0.045))
+    }
+    return {
+        "rate": at, "n": n, "answered": n, "saturated": saturated, "ended": None, "arrived_rate": at * 1.02,
+        "achieved_rate": at * (0.6 if saturated else 1), "tokens_per_second": 4 * at, "client_cpu_share": 0.04, **found,
+    }  # fmt: skip
+
+
+def proven(with_load: bool = True) -> ReportData:
+    """The matrix whole: folds, three rates, modelled joules, two sets kept, gates passed and missed; or with holes."""
+    data = classified()
+    accuracy, loss = data.metrics["metrics"]
+    by_fold = {"base": [0.33, 0.34, 0.33, 0.32, 0.35], "tuned": [0.84, 0.86, 0.88, 0.83, 0.86]}
+    over = {"a": "tuned", "b": "base", "difference": 0.52, "low": 0.48, "high": 0.56, "p": 0.0004, "n": 5}
+    pooled = accuracy | {
+        "values": {name: value(sum(row) / 5, 800) for name, row in by_fold.items()},
+        "tests": [paired("base", 0.52, 1e-9) | {"n": 800}], "by_fold": by_fold, "tests_over_folds": [over],
+    }  # fmt: skip
+    folds = {"k": 5, "seeds": 1, "n": 800, "metrics": [pooled]} if with_load else None
+    latency = {"at": 4.0, "ended": None, "rates": [_rate(2.0, 1.0), _rate(4.0, 1.5), _rate(8.0, 30.0, True)]}
+    energy = {"modelled": True, "covers": "modelled: 65 W, as stated, times seconds; nothing was measured"}
+    costs = [
+        {"rate": at, "joules_per_answer": 65 / at, "flops_per_joule": 2e8 * at, "tokens_per_joule": 0.06 * at}
+        for at in (2.0, 4.0, 8.0)
+    ]
+    efficiency = {"energy": energy, "rates": costs}
+    sets = [
+        {"name": name, "kind": kind, "retained": {"value": kept, "low": kept - 0.02, "high": kept + 0.02, "n": n}}
+        for name, kind, kept, n in (("wikitext2", "corpus", 0.94, 40), ("blimp_100", "pairs", 0.98, 1000))
+    ]
+    figures = {
+        "flops_per_token": {"value": 2.69e8, "unit": "FLOPs"},
+        "training_flops_per_token": {"value": 5.6e8, "unit": "FLOPs"},
+        "activated_parameters": {"value": 134_515_008, "unit": "parameters"},
+    }
+    figures = {name: {**one, "low": None, "high": None, "n": None, "where": "model"} for name, one in figures.items()}
+    told: dict[str, Any] = {"load": None, "retention": None, "cost": {}}
+    if with_load:
+        told |= {"load": {"latency": latency, "efficiency": efficiency}}
+        told |= {"retention": {"sets": sets, "retention": mean_of(sets)}}
+        figures |= of_load(latency) | of_energy(efficiency, 4.0) | of_retention(told["retention"])
+    gates = {"accuracy.low": ">= 0.6", "accuracy.over.base": "> 0", "trainable_ratio": "<= 0.05"}
+    gates |= {"p99_ms": "<= 100", "retention": ">= 0.95", "p99_ms.high": "<= 200"}
+    found = matrix({**data.metrics, "metrics": [accuracy, loss]}, data.model, folds, None, figures)
+    asked = [outcome.as_dict() for outcome in ask(gates, found)]
+    part = {"by": "label", "metric": "accuracy", "field": "topic", "unit": "share", "higher_is_better": True, "more": 2}
+    parts = [
+        {"name": "heart", "n": 90, "too_few": False, "value": value(0.75, 90),
+         "gap": {"value": -0.2, "low": -0.29, "high": -0.11}},
+        {"name": "a class with a long name, as they are in the wild", "n": 12, "too_few": True, "value": None,
+         "gap": None},
+    ]  # fmt: skip
+    noise = {"kind": "keyboard", "rate": 0.05, **{name: part[name] for name in ("metric", "field", "unit")}}
+    noise |= {"higher_is_better": True, "clean": value(0.85), "changed": value(0.7)}
+    noise |= {"test": {"difference": -0.15, "low": -0.2, "high": -0.1}}
+    swaps = [{"swap": "sex", "n": 60, "changed": 0.05, "low": 0.017, "high": 0.137}]
+    told |= {"slices": [part | {"fewest": 30, "slices": parts}], "robustness": {"noise": [noise], "swaps": swaps}}
+    return replace(data, folds=folds, metrics={**data.metrics, **told, "matrix": found, "gates": asked})

@@ -25,11 +25,13 @@ from yibu.evaluate import (
     EvaluateSettings,
     JudgeConfig,
     ReportConfig,
+    VersionsConfig,
     answer,
     check_gates,
     evaluate,
     judge,
     pool,
+    versions,
 )
 from yibu.evaluate.beside import Beside
 from yibu.evaluate.gates import require, said
@@ -236,11 +238,25 @@ def make_report(
         parts["load"] = _load(recipe.bench, store, model, data)
     if recipe.retain is not None:
         parts["kept"] = _kept(recipe.retain, settings, store, base, model)
+    parts |= _changed(recipe, store, base, data, model)
     champion = _champion(recipe, store, model)
     if champion is not None:
         parts |= {"champion": champion, "champion_data": store.get(champion.manifest.inputs["data"])}
     report = store.run(evaluate, config, data=data, model=model, **parts)
     return _name(store, recipe, "report", report)
+
+
+def _changed(recipe: Recipe, store: Store, base: BaseSettings, data: Artifact, model: Artifact) -> dict[str, Artifact]:
+    """Changed test rows and what the tuned model says to them; nothing where the recipe makes none."""
+    settings = recipe.evaluate
+    noisy = recipe.augment is not None and (recipe.augment.robustness or recipe.augment.attack)
+    if not noisy and not settings.swaps:
+        return {}
+    config = VersionsConfig(task=task_of(data), split=settings.split, swaps=settings.swaps)
+    changed = store.run(versions, config, data=data)
+    if not changed.manifest.notes.get("rows"):
+        return {}
+    return {"changed": changed, "changed_answers": _answers(recipe, store, base, changed, model, split="test")}
 
 
 def _load(settings: BenchSettings, store: Store, model: Artifact, data: Artifact) -> Artifact:

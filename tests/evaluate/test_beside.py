@@ -35,7 +35,7 @@ def rate(at: float, saturated: bool = False, ended: str | None = None, **more: A
 
 def test_a_run_fills_the_matrix_once_and_the_base_is_measured_once(tmp_path: Path) -> None:
     """From the recipe to the report on a tiny base: load, modelled joules, what is kept; and gates on each."""
-    lines = [{"text": f"{word}, case {n}", "label": word} for n in range(30) for word in ("heart", "hand")]
+    lines = [{"text": f"{word} of the man, case {n}", "label": word} for n in range(30) for word in ("heart", "hand")]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
     both = [("He runs", "He run"), ("They run", "They runs")]  # of a random base some are right, either way round
     ordered = [pair[:: 1 if n % 2 else -1] for n in range(20) for pair in both]
@@ -49,7 +49,8 @@ def test_a_run_fills_the_matrix_once_and_the_base_is_measured_once(tmp_path: Pat
         "bench": {"rates": [8], "num_requests": 12, "warmup": 1, "max_new_tokens": 4,
                   "meter": {"kind": "modelled", "watts": 10}},
         "retain": {"sets": [{"kind": "pairs", "path": str(tmp_path / "pairs.jsonl")}]},
-        "evaluate": {"num_resamples": 200, "gates": gates},
+        "evaluate": {"num_resamples": 200, "gates": gates, "swaps": ["sex", "region"]},
+        "augment": {"robustness": {"noise": [{"kind": "keyboard"}], "rates": [0.1]}},
     }  # fmt: skip
     (tmp_path / "whole.yaml").write_text(json.dumps(table))
     recipe, store = pipeline.load(tmp_path / "whole.yaml"), Store(tmp_path / "store")
@@ -60,6 +61,11 @@ def test_a_run_fills_the_matrix_once_and_the_base_is_measured_once(tmp_path: Pat
     assert {"p99_ms", "ttft_p99_ms", "tokens_per_s", "retention", "retention.pairs", "trainable_ratio"} <= set(found)
     assert "joules_per_answer" not in found
     assert found["p99_ms"]["at"] == 8
+    changed = metrics["robustness"]
+    assert [(one["kind"], one["rate"], one["clean"]["n"]) for one in changed["noise"]] == [
+        ("keyboard", 0.1, metrics["n"])
+    ]
+    assert [(one["swap"], one["n"]) for one in changed["swaps"]] == [("sex", metrics["n"])]  # of no region is spoken
     told = store.get(report.manifest.inputs["load"]).read_json("efficiency.json")
     assert found["flops_per_token"]["value"] == told["flops_per_token"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from tiny import tiny_base
 from yibu import pipeline
-from yibu.core.errors import GateRefused, RecipeError
+from yibu.core.errors import DataError, GateRefused, RecipeError
 from yibu.core.store import Store
 
 WORDS = {"heart": ["chest pain", "palpitations"], "hand": ["cut finger", "broken thumb"]}
@@ -154,6 +154,21 @@ def test_gates_on_what_is_not_measured_stop_before_training(recipe: Path, tmp_pa
     with pytest.raises(RecipeError, match="does not measure"):
         pipeline.build(pipeline.load(recipe, ["evaluate.gates={rouge1: '>= 0.4'}"]), store)
     assert {artifact.manifest.stage for artifact in store.artifacts()} <= {"prepare", "augment"}
+
+
+def test_more_folds_than_rows_of_a_class_are_refused_before_anything_is_trained(recipe: Path, tmp_path: Path) -> None:
+    rows = [{"text": f"pain, case {n}", "label": "common"} for n in range(300)]
+    rows += [{"text": f"nothing, case {n}", "label": "rare"} for n in range(4)]
+    (tmp_path / "few.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    split = ["data.split.stratify=label", "data.split.group=null", "data.split.on_missing_label=refuse"]
+    wanted = [f"data.source={tmp_path / 'few.jsonl'}", *split, "evaluate.folds=5"]
+    store = Store(tmp_path / "store")
+    with pytest.raises(DataError, match="fewer rows than there are folds") as error:
+        pipeline.build(pipeline.load(recipe, wanted), store)
+    assert error.value.exit_code == 2
+    assert "rare" in str(error.value)
+    assert "5" in str(error.value)
+    assert not list(store.artifacts())
 
 
 def test_two_numbers_of_folds_are_refused(recipe: Path) -> None:

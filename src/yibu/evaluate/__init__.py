@@ -61,6 +61,9 @@ class EvaluateSettings(Settings):
         None, ge=2, le=20, description="also train and measure so many times, each time without a part of the rows"
     )
     fold_seeds: int = Field(1, ge=1, le=10, description="trainings of each fold, with seeds of their own")
+    swaps: tuple[Literal["sex", "region"], ...] = Field(
+        (), description="also ask about somebody of the other sex, or from elsewhere, and count answers that change"
+    )
     gates: dict[str, str] = Field(
         default_factory=dict,
         description='figure -> bound, such as accuracy: ">= 0.85" or accuracy.low: ">= 0.8"; a run that misses one '
@@ -141,6 +144,26 @@ def answer(config: AnswerConfig, work: Work, *, data: Artifact, model: Artifact 
     run(config, work, data, model)
 
 
+class VersionsConfig(Settings):
+    """Everything that decides which changed rows are asked."""
+
+    task: Annotated[Settings, PlugSettings("yibu.tasks", default="generate")]
+    split: Literal["test", "valid"]
+    swaps: tuple[Literal["sex", "region"], ...]
+
+
+@stage(version=1)
+def versions(config: VersionsConfig, work: Work, *, data: Artifact) -> None:
+    """Changed rows of a split, as rows to be answered: those of ``robustness.jsonl``, and counterfactual swaps.
+
+    Writes ``test.jsonl``, whose rows say in their flags which row they are a version of, and ``summary.json`` of the
+    data.
+    """
+    from yibu.evaluate.versions import run
+
+    run(config, work, data)
+
+
 class JudgeConfig(Settings):
     """Everything that decides what a judge says."""
 
@@ -166,7 +189,7 @@ def judge(config: JudgeConfig, work: Work, *, data: Artifact, base_answers: Arti
     run(config, work, data, base_answers, answers)
 
 
-@stage(version=4, neutral=("evaluate.device", "evaluate.threads", "evaluate.calls"), external=_digests)
+@stage(version=5, neutral=("evaluate.device", "evaluate.threads", "evaluate.calls"), external=_digests)
 def evaluate(
     config: ReportConfig,
     work: Work,
@@ -183,6 +206,8 @@ def evaluate(
     judgements: Artifact | None = None,
     load: Artifact | None = None,
     kept: Artifact | None = None,
+    changed: Artifact | None = None,
+    changed_answers: Artifact | None = None,
 ) -> None:
     """Compare base, tuned model and baselines: ``metrics.json``, ``predictions.jsonl``, ``report.html``.
 
@@ -195,6 +220,7 @@ def evaluate(
         judgements: what `judge` made of the answers.
         load: of the stage `bench`: latency and joules of the tuned model.
         kept: of the stage `kept`: general abilities of the tuned model beside those of its base.
+        changed, changed_answers: of the stage `versions`, and what the tuned model says to its rows.
     """
     from yibu.evaluate.run import run
 
@@ -213,6 +239,8 @@ def evaluate(
         judgements,
         load,
         kept,
+        changed,
+        changed_answers,
     )
 
 

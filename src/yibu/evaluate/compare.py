@@ -80,7 +80,7 @@ class _Settings:
     num_permutations: int
 
 
-_Figures = dict[Kind, dict[str, Figure]]
+Figures = dict[Kind, dict[str, Figure]]
 
 
 def compare(
@@ -119,7 +119,7 @@ def compare(
     """
     _check(truth, systems, measures, groups, flags, sources)
     settings = _Settings(groups, seed, num_resamples, num_permutations)
-    figures = _figures(truth, systems, measures, Context(language, sources, dictionary))
+    figures = figures_of(truth, systems, measures, Context(language, sources, dictionary))
     metrics = _tables(figures, np.ones(len(truth), dtype=bool), tuned, settings)
     notes = []
     for flag in sorted({flag for row in flags or () for flag in row}):
@@ -149,7 +149,7 @@ def point_values(
             for system, figure in by_system.items()
             if figure.applies.any()
         }
-        for kind, by_system in _figures(truth, systems, measures, context).items()
+        for kind, by_system in figures_of(truth, systems, measures, context).items()
     }
 
 
@@ -164,11 +164,11 @@ def metric_names(measures: Sequence[Measure]) -> list[tuple[str, str | None]]:
     return [*names, *((metric, None) for metric in WHOLE)]
 
 
-def _figures(
+def figures_of(
     truth: Sequence[Mapping[str, str]], systems: Sequence[Answers], measures: Sequence[Measure], context: Context
-) -> _Figures:
-    """Every metric of every system that has it."""
-    figures: _Figures = {}
+) -> Figures:
+    """Every metric of every system that has it, scored row by row."""
+    figures: Figures = {}
     for measure in measures:
         right = [row[measure.field] for row in truth]
         for answers in systems:
@@ -203,13 +203,15 @@ def _loss(loss: Sequence[float | None], num_targets: Sequence[int | None] | None
     return Figure(mean(totals / np.maximum(tokens, 1), tokens), applies)
 
 
-def _tables(figures: _Figures, keep: BoolArray, tuned: str, settings: _Settings) -> list[dict[str, Any]]:
+def _tables(figures: Figures, keep: BoolArray, tuned: str, settings: _Settings) -> list[dict[str, Any]]:
     """The ``metrics`` list over the rows marked in `keep`, without metrics and systems that apply to none of them."""
     tables = []
     adjusted = _adjusted(figures, keep, tuned, settings)
     for kind, by_system in figures.items():
         values = {
-            system: _value(kind, figure, keep & figure.applies, settings)
+            system: value_of(
+                kind, figure, keep & figure.applies, settings.groups, settings.seed, settings.num_resamples
+            )
             for system, figure in by_system.items()
             if (keep & figure.applies).any()
         }
@@ -234,7 +236,7 @@ def _tables(figures: _Figures, keep: BoolArray, tuned: str, settings: _Settings)
     return tables
 
 
-def _adjusted(figures: _Figures, keep: BoolArray, tuned: str, settings: _Settings) -> dict[str, dict[Kind, float]]:
+def _adjusted(figures: Figures, keep: BoolArray, tuned: str, settings: _Settings) -> dict[str, dict[Kind, float]]:
     """Other system -> metric -> p of the tuned one against it, adjusted for all metrics that both have."""
     groups = _taken(settings.groups, keep)
     others = dict.fromkeys(system for by_system in figures.values() for system in by_system if system != tuned)
@@ -259,12 +261,15 @@ def _only(measure: Additive, applies: BoolArray) -> Additive:
     return replace(measure, parts=np.where(applies[:, None], measure.parts, 0.0))
 
 
-def _value(kind: Kind, figure: Figure, keep: BoolArray, settings: _Settings) -> dict[str, Any]:
-    groups = _taken(settings.groups, keep)
+def value_of(
+    kind: Kind, figure: Figure, keep: BoolArray, all_groups: Groups, seed: int, num_resamples: int
+) -> dict[str, Any]:
+    """A metric over the rows that are marked: ``value``, ``low``, ``high``, ``n`` and the name of the interval."""
+    groups = _taken(all_groups, keep)
     if figure.outcomes is not None:
         found = stats.wilson(figure.outcomes[keep], groups)
     else:
-        found = stats.interval(figure.measure.take(keep), groups, resamples=settings.num_resamples, seed=settings.seed)
+        found = stats.interval(figure.measure.take(keep), groups, resamples=num_resamples, seed=seed)
     # The jackknife is symmetric and knows no bounds.
     lowest, highest = _BOUNDS.get(kind.unit, (0.0, 1.0))
     low, high = max(found.low, lowest), min(found.high, highest)

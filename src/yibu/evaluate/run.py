@@ -7,18 +7,24 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
+from yibu.core.record import read_rows
 from yibu.core.store import Artifact, Work
 from yibu.evaluate import ReportConfig, dictionary_of
 from yibu.evaluate.beside import beside as beside_task
-from yibu.evaluate.compare import compare
+from yibu.evaluate.compare import compare, figures_of
 from yibu.evaluate.gates import ask
 from yibu.evaluate.judging import scores_of
 from yibu.evaluate.leaderboard import Run, leaderboard, read_predictions
 from yibu.evaluate.matrix import CHAMPION, TUNED, matrix
 from yibu.evaluate.report import Lineage, ReportData, TestRow, render
 from yibu.evaluate.report.text import Lang
-from yibu.evaluate.systems import prediction_lines, read_systems
+from yibu.evaluate.scoring import Context
+from yibu.evaluate.slices import parts_of, slices
+from yibu.evaluate.systems import Systems, prediction_lines, read_systems
+from yibu.evaluate.versions import figures as figures_of_versions
+from yibu.evaluate.versions import read_answers
 
 
 def run(
@@ -36,6 +42,8 @@ def run(
     judgements: Artifact | None = None,
     load: Artifact | None = None,
     kept: Artifact | None = None,
+    changed: Artifact | None = None,
+    changed_answers: Artifact | None = None,
 ) -> None:
     """The body of the stage `yibu.evaluate.evaluate`."""
     settings = config.evaluate
@@ -65,8 +73,20 @@ def run(
         "metrics": found.metrics,
         "notes": found.notes,
         "calibration": systems.calibration,
+        "slices": _slices(config, systems, language),
         "judge": None if judgements is None else judgements.read_json("summary.json"),
     }
+    if changed is not None and changed_answers is not None:
+        metrics["robustness"] = figures_of_versions(
+            systems.task,
+            rows,
+            read_answers(answers),
+            list(read_rows(changed.file("test.jsonl"))),
+            read_answers(changed_answers),
+            language=language,
+            seed=settings.seed,
+            num_resamples=settings.num_resamples,
+        )
     pooled = None if folds is None else folds.read_json("folds.json")
     model_summary = model.read_json("summary.json")
     predictions = prediction_lines(rows, truth, systems.said, systems.cheap)
@@ -111,6 +131,8 @@ def run(
                 "judge": judgements,
                 "bench": load,
                 "kept": kept,
+                "versions": changed,
+                "answer (versions)": changed_answers,
             },
         ),
     )
@@ -119,6 +141,21 @@ def run(
     for name, page in pages.items():  # both cost nothing; `yibu report --lang` opens the other
         work.write_text(f"report.{name}.html", page)
     work.write_text("report.html", pages[lang])
+
+
+def _slices(config: ReportConfig, systems: Systems, language: Lang) -> list[dict[str, Any]]:
+    """The tuned model on parts of the rows."""
+    settings, dictionary = config.evaluate, dictionary_of(config)
+    tuned = [one for one in systems.answers if one.system == TUNED]
+    measures, context = systems.task.measures, Context(language, systems.sources, dictionary)
+    return slices(
+        figures_of(systems.truth, tuned, measures, context),
+        parts_of(systems.rows, systems.sources, systems.truth, dictionary),
+        measures,
+        systems.groups,
+        seed=settings.seed,
+        num_resamples=settings.num_resamples,
+    )
 
 
 def _lineage(recipe: str, data: Artifact, model: Artifact, answers: Mapping[str, Artifact | None]) -> Lineage:

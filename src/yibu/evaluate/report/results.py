@@ -157,7 +157,7 @@ def _result_row(metric: Table, name: str, systems: Sequence[str], shared_n: bool
         interval=limits(number(entry.get("low")), number(entry.get("high")), unit),
         n="" if shared_n else _n(entry, t),
         best=name == proven_best(metric),
-        difference="" if against is None or against.difference is None else _difference(against.difference, unit),
+        difference="" if against is None or against.difference is None else difference(against.difference, unit),
         unit=t("points") if unit == "share" else "",
         difference_interval="" if against is None else limits(against.low, against.high, unit),
         p="" if against is None or against.p is None else p_value(against.p),
@@ -166,7 +166,8 @@ def _result_row(metric: Table, name: str, systems: Sequence[str], shared_n: bool
     )
 
 
-def _difference(value: float, unit: str) -> str:
+def difference(value: float, unit: str) -> str:
+    """A signed difference; that of shares in points, whose name stands beside it."""
     digits = f"{abs(100 * value):.1f}" if unit == "share" else amount(abs(value))
     sign = "" if float(digits.replace(",", "")) == 0 else "+" if value > 0 else MINUS
     return sign + digits

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from yibu.evaluate.report import examples, plots, results
 from yibu.evaluate.report.claims import Caution, adjusted, cautions, headline, left_out, validation_points
 from yibu.evaluate.report.proof import proof
+from yibu.evaluate.report.robust import robust
 from yibu.evaluate.report.shapes import ReportData
 from yibu.evaluate.report.text import Text
 from yibu.evaluate.report.trust import trust
@@ -44,6 +45,7 @@ class ClassBalance:
 
 def context(data: ReportData, t: Text) -> dict[str, Any]:
     """All variables of ``page.html.j2``."""
+    found_robust = robust(data, t)
     return {
         "t": t,
         "bar": bar,
@@ -53,6 +55,7 @@ def context(data: ReportData, t: Text) -> dict[str, Any]:
         "sections": (
             *(("proof",) if data.metrics.get("matrix") else ()),
             "results",
+            *(("robust",) if found_robust else ()),
             "examples",
             "training",
             "data",
@@ -73,6 +76,7 @@ def context(data: ReportData, t: Text) -> dict[str, Any]:
         "classes": results.classes(data, t),
         "trust": trust(data, t),
         "proof": proof(data, t),
+        "robust": found_robust,
         "loss": _loss(data, t),
         "loss_marks_best": data.model.get("best_step") is not None and bool(validation_points(data.history)),
         "lengths": _lengths(data, t),
