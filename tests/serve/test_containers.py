@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from yibu.core.recipe import parse
 from yibu.serve.settings import ServeSettings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MANIFESTS = sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
 PIN = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*")
 OWN = {"yibu:cpu", "yibu:cuda"}
