@@ -266,6 +266,7 @@ def restore(
 ) -> Any:
     """`load`, with layer classes of one's own as in `inject`."""
     from peft import PeftModel
+    from safetensors.torch import load_file
 
     config, mark = _checked_config(model, folder), mark_of(model)
     grouped = grouped_targets(model, config)
@@ -273,7 +274,7 @@ def restore(
     with quiet_peft():
         tuned = PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=trainable)
     tuned.yibu_mark = mark
-    _check_loaded(tuned, folder / WEIGHTS)
+    _check_loaded(tuned, load_file(folder / WEIGHTS))
     return tuned
 
 
@@ -297,11 +298,12 @@ def add(tuned: Any, folder: Path, name: str, linear_class: type | None = None) -
     config = _checked_config(base, folder)
     config.inference_mode = True
     config._register_custom_module(layer_classes(base, [], linear_class, {}))
+    stored = load_file(folder / WEIGHTS)
     with quiet_peft():
         tuned.add_adapter(name, config)
         try:
-            set_peft_model_state_dict(tuned, load_file(folder / WEIGHTS), adapter_name=name)
-            _check_loaded(tuned, folder / WEIGHTS, name)
+            set_peft_model_state_dict(tuned, dict(stored), adapter_name=name)
+            _check_loaded(tuned, stored, name)
         except Exception:
             tuned.delete_adapter(name)
             raise
@@ -457,12 +459,10 @@ def _number(value: float) -> int | float:
     return int(value) if value == int(value) else value
 
 
-def _check_loaded(model: Any, path: Path, adapter: str = "default") -> None:
+def _check_loaded(model: Any, stored: dict[str, Any], adapter: str = "default") -> None:
     import torch
     from peft import get_peft_model_state_dict
-    from safetensors.torch import load_file
 
-    stored = load_file(path)
     state = get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False)
     placed = {name: tensor for name, tensor in state.items() if GATE not in name}
     wrong = sorted(set(stored) ^ set(placed)) + sorted(
@@ -474,6 +474,6 @@ def _check_loaded(model: Any, path: Path, adapter: str = "default") -> None:
         raise BaseModelError(
             "The adapter does not fit this base: its answers would be wrong without an error.",
             got=f"{len(wrong)} tensors, among them {', '.join(wrong[:3])}",
-            allowed=f"every tensor of {path.name} in its place",
+            allowed=f"every tensor of {WEIGHTS} in its place",
             do="load it on the base it was trained on",
         )

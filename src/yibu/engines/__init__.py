@@ -247,6 +247,17 @@ def unlimited_client(settings: EngineSettings) -> Any:
     return httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(None, connect=10.0), limits=limits, trust_env=False)
 
 
+async def is_answered(client: Any, address: str) -> bool:
+    """Whether a GET of this address ends with 200 within two seconds."""
+    import httpx
+
+    try:
+        response = await client.get(address, timeout=2.0)
+    except httpx.HTTPError:
+        return False
+    return bool(response.status_code == 200)
+
+
 async def server_sent_events(client: Any, address: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     """The JSON objects of a stream of server-sent events, until ``[DONE]`` or its end.
 

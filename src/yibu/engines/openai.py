@@ -23,6 +23,7 @@ from yibu.engines import (
     Piece,
     Prompt,
     Sampling,
+    is_answered,
     server_sent_events,
     unlimited_client,
 )
@@ -128,13 +129,7 @@ class Engine(engines.Engine):
 
     async def is_healthy(self) -> bool:
         """Whether the list of models is answered within two seconds."""
-        import httpx
-
-        try:
-            response = await self._client.get(f"{self.settings.endpoint}/models", timeout=2.0)
-        except httpx.HTTPError:
-            return False
-        return bool(response.status_code == 200)
+        return await is_answered(self._client, f"{self.settings.endpoint}/models")
 
     async def facts(self) -> dict[str, Any]:
         """Where it is."""

@@ -22,6 +22,7 @@ from yibu.engines import (
     Piece,
     Prompt,
     Sampling,
+    is_answered,
     server_sent_events,
     unlimited_client,
 )
@@ -74,13 +75,7 @@ class Engine(engines.Engine):
 
     async def is_healthy(self) -> bool:
         """Whether the server says that it is ready, within two seconds."""
-        import httpx
-
-        try:
-            response = await self._client.get(f"{self.settings.endpoint}/v2/health/ready", timeout=2.0)
-        except httpx.HTTPError:
-            return False
-        return bool(response.status_code == 200)
+        return await is_answered(self._client, f"{self.settings.endpoint}/v2/health/ready")
 
     async def close(self) -> None:
         """Close the connections."""

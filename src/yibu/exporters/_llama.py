@@ -10,11 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -24,12 +21,12 @@ from typing import Any
 
 from yibu.core.errors import InputError, YibuError
 from yibu.exporters import Questions, Replies
+from yibu.exporters._program import ANSWER_SECONDS, free_ports, started
 
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
 _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 # Expressions that whole families split by, and what llama.cpp calls them.
 _SPLITS = {rf"{_WORDS}|\p{{N}}{_REST}": "qwen2", rf"{_WORDS}|\p{{N}}{{1,3}}{_REST}": "llama-bpe"}
-START_SECONDS, ANSWER_SECONDS = 300, 600
 
 
 @dataclass(frozen=True)
@@ -90,51 +87,22 @@ class Llama:
         Raises:
             YibuError: it does not start; says its last lines.
         """
-        with socket.socket() as free, tempfile.TemporaryFile("w+") as said:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-            free.close()
-            # One thread less than cores: two that spin beside a busy neighbour are a fiftieth as fast as one.
-            threads = max(1, (os.cpu_count() or 2) - 1)
-            program = [self.home / "bin" / "llama-server", "-m", model, "--host", "127.0.0.1", "--port", port]
-            program += ["-t", threads, "-c", context, "-np", 1, "--no-webui"]
-            program += [] if adapter is None else ["--lora", adapter]
-            environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-            process = subprocess.Popen(
-                [str(part) for part in program], stdout=subprocess.DEVNULL, stderr=said, env=environment
-            )
-            try:
-                server = Server(f"http://127.0.0.1:{port}")
-                self._wait(server, process, said)
-                yield server
-            finally:
-                process.terminate()
-                try:
-                    process.wait(timeout=20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+        (port,) = free_ports(1)
+        # One thread less than cores: two that spin beside a busy neighbour are a fiftieth as fast as one.
+        threads = max(1, (os.cpu_count() or 2) - 1)
+        program = [self.home / "bin" / "llama-server", "-m", model, "--host", "127.0.0.1", "--port", port]
+        program += ["-t", threads, "-c", context, "-np", 1, "--no-webui"]
+        program += [] if adapter is None else ["--lora", adapter]
+        server = Server(f"http://127.0.0.1:{port}")
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        with started([str(part) for part in program], environment, server.is_ready, _not_loaded, grace=20):
+            yield server
 
     def version(self) -> str:
         """Name and version, as the manifest states it."""
         said = _run([self.home / "bin" / "llama-server", "--version"])
         line = next((line for line in (said.stderr + said.stdout).splitlines() if "version" in line), "version unknown")
         return f"llama.cpp {line.partition(':')[2].strip()}"
-
-    def _wait(self, server: Server, process: subprocess.Popen[bytes], said: Any) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not server.is_ready():
-            if process.poll() is not None or time.monotonic() > deadline:
-                said.seek(0)
-                lines = [
-                    line for line in said.read().splitlines() if "error" in line.lower() or "failed" in line.lower()
-                ]
-                raise YibuError(
-                    "llama-server does not load this file.",
-                    got="; ".join(lines[:3]) or f"exit code {process.poll()}",
-                    do="look whether llama.cpp has this architecture; `make llama` builds the version that yibu knows",
-                )
-            time.sleep(0.1)
 
     def _run_converter(self, script: str, pre: str, *arguments: object, what: str = "model") -> None:
         own = Path(__file__).with_name("_convert.py")
@@ -147,6 +115,15 @@ class Llama:
                 allowed="what it lists: Llama, Qwen2, Gemma 3, DeepSeek V2 and V3, and more; adapters of linear layers",
                 do="export to safetensors, which every architecture has",
             )
+
+
+def _not_loaded(said: list[str], exit_code: int | None) -> YibuError:
+    lines = [line for line in said if "error" in line.lower() or "failed" in line.lower()]
+    return YibuError(
+        "llama-server does not load this file.",
+        got="; ".join(lines[:3]) or f"exit code {exit_code}",
+        do="look whether llama.cpp has this architecture; `make llama` builds the version that yibu knows",
+    )
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,8 @@ import json
 import os
 import re
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,8 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from yibu.core.errors import InputError, YibuError
-
-START_SECONDS, ANSWER_SECONDS = 300, 600
+from yibu.exporters._program import ANSWER_SECONDS, free_ports, started
 
 
 @dataclass(frozen=True)
@@ -60,30 +56,12 @@ class TritonServer:
         Raises:
             YibuError: it does not start, or does not load the model; says why.
         """
-        with tempfile.TemporaryDirectory(prefix="yibu-triton-") as place, tempfile.TemporaryFile("w+") as said:
-            ports = _free_ports(3)
-            process = subprocess.Popen(
-                self._program(Path(place), repository, ports), stdout=said, stderr=said, env=self._environment()
-            )
-            try:
-                running = Running(f"http://127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}", name)
-                deadline = time.monotonic() + START_SECONDS
-                while not running.is_ready():
-                    if process.poll() is not None or time.monotonic() > deadline:
-                        said.seek(0)
-                        lines = [line for line in said.read().splitlines() if re.match(r"E\d|.*failed to load", line)]
-                        raise YibuError(
-                            "tritonserver does not load this model.", got="; ".join(lines[-2:]) or "nothing said"
-                        )
-                    time.sleep(0.1)
+        with tempfile.TemporaryDirectory(prefix="yibu-triton-") as place:
+            ports = free_ports(3)
+            running = Running(f"http://127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}", name)
+            program = self._program(Path(place), repository, ports)
+            with started(program, self._environment(), running.is_ready, _not_loaded, grace=40):
                 yield running
-            finally:
-                process.terminate()
-                try:
-                    process.wait(timeout=40)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
 
     def _program(self, place: Path, repository: Path, ports: list[int]) -> list[str]:
         """The command; the stub of this Python lies in a copy of the back end, so nothing installed changes."""
@@ -176,9 +154,6 @@ class Running:
             return bytes(answer.read())
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+def _not_loaded(said: list[str], exit_code: int | None) -> YibuError:
+    lines = [line for line in said if re.match(r"E\d|.*failed to load", line)]
+    return YibuError("tritonserver does not load this model.", got="; ".join(lines[-2:]) or "nothing said")

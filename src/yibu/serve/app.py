@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import time
@@ -268,16 +269,16 @@ def problem_of(error: EngineFailed) -> Problem:
 # --- forms of an answer -----------------------------------------------------------------------------------------------
 
 
-class _Form:
+class _Form(abc.ABC):
     """How the two kinds of completion differ."""
 
     prefix, whole, part = "", "", ""
 
-    def said(self, text: str) -> dict[str, Any]:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def said(self, text: str) -> dict[str, Any]: ...
 
-    def delta(self, text: str, first: bool) -> dict[str, Any]:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def delta(self, text: str, first: bool) -> dict[str, Any]: ...
 
 
 class _Chat(_Form):
