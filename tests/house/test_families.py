@@ -25,7 +25,7 @@ PLUGS = {
         *("presidio", "ssn", "url", "vehicle"),
     ],
     "engines": ["openai", "transformers", "triton"],
-    "exporters": ["gguf", "safetensors", "triton", "vllm"],
+    "exporters": ["gguf", "openvino", "safetensors", "triton", "vllm"],
     "importers": ["axolotl", "llamafactory", "swift", "trl"],
     "meters": ["modelled", "nvml", "rapl"],
     "readers": ["csv", "dataset_info", "hub", "icd10cm", "json", "jsonl", "parquet", "pubtator"],

@@ -44,7 +44,7 @@ class ExportConfig(Settings):
     threads: int | None = None
 
 
-@stage(version=1, neutral=("base_path", "device", "threads"))
+@stage(version=2, neutral=("base_path", "device", "threads"))
 def export(
     config: ExportConfig,
     work: Work,

@@ -50,13 +50,15 @@ def run(
     bounds: Bounds = plug.bounds(config.exporter)
     folder = work.path / BUNDLE
     folder.mkdir()
-    rows = _rows(config, data, bounds)
+    count = config.golden if bounds.gain is None else max(config.golden, config.gain_rows)
+    rows = _rows(data, count)
+    labelled = _rows(data, max(config.golden, bounds.label_rows)) if task.closed_set else []
     system = for_answers(small.path / MODEL, None, "lora", config.device, "fp32")
-    chosen = answers_of(system, task, rows) if task.closed_set else None  # before the attention that knows no trees
+    chosen = answers_of(system, task, labelled) if labelled else None  # before the attention that knows no trees
     use_generating_attention(system.model, system.facts)
     source = _source(config, model, small, task, system.renderer)
     plug.write(source, folder, config.exporter)
-    questions = _questions(config, system, task, rows, bounds)
+    questions = _questions(system, task, rows, labelled, bounds)
     mine = dataclasses.replace(_own(system, questions), chosen=chosen)
     renderer = system.renderer
     del system
@@ -108,7 +110,7 @@ def _source(config: ExportConfig, model: Artifact, small: Artifact, task: tasks.
     )
 
 
-def _rows(config: ExportConfig, data: Artifact, bounds: Bounds) -> list[Row]:
+def _rows(data: Artifact, count: int) -> list[Row]:
     """Validation rows whose prompts are asked: spread over the split, never of test."""
     rows = list(read_rows(data.file("valid.jsonl")))
     if not rows:
@@ -117,12 +119,11 @@ def _rows(config: ExportConfig, data: Artifact, bounds: Bounds) -> list[Row]:
             got="0 rows",
             do="let data.split keep some: split: {train: 0.8, valid: 0.1, test: 0.1}",
         )
-    count = config.golden if bounds.gain is None else max(config.golden, config.gain_rows)
     return rows[:: max(1, len(rows) // count)][:count]
 
 
 def _questions(
-    config: ExportConfig, system: Assembled, task: tasks.Task, rows: Sequence[Row], bounds: Bounds
+    system: Assembled, task: tasks.Task, rows: Sequence[Row], labelled: Sequence[Row], bounds: Bounds
 ) -> Questions:
     renderer = system.renderer
     longest = _longest_answer(renderer, task, rows)
@@ -131,6 +132,7 @@ def _questions(
         prompts=[renderer.prompt(task.messages(row)) for row in rows],
         max_new_tokens=longest if bounds.gain is not None else min(longest, LONGEST),
         stop_ids=renderer.stop_ids,
+        choices=[renderer.prompt(task.messages(row)) for row in labelled],
     )
 
 
@@ -196,7 +198,7 @@ def _compare(
     texts = [[renderer.decode(ids) for ids in side.written] for side in (before, mine, theirs)]
     checks.append(same_answers(name, texts[1], texts[2], bound=bounds.answers))
     if mine.chosen is not None and theirs.chosen is not None:
-        checks.append(same_answers(f"{name}: labels", mine.chosen, theirs.chosen, bound=bounds.answers))
+        checks.append(same_answers(f"{name}: labels", mine.chosen, theirs.chosen, bound=bounds.labels))
     if bounds.gain is not None:
         worth = [row_scores(task, rows, fields_of(task, said), language) for said in texts]
         checks.append(gain_kept(*worth, bound=bounds.gain, name=f"{part}: gain kept by what is written"))

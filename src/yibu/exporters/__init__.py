@@ -74,12 +74,14 @@ class Questions:
         prompts: token ids; asked for are the logits behind the last one, and the greedy answer.
         max_new_tokens: longest answer.
         stop_ids: token ids that end an answer.
+        choices: token ids of prompts, too; asked for is the label, where the form chooses from a closed set.
     """
 
     conversations: Sequence[Sequence[dict[str, Any]]]
     prompts: Sequence[Sequence[int]]
     max_new_tokens: int
     stop_ids: Sequence[int]
+    choices: Sequence[Sequence[int]] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Replies:
         logits: of the next token behind each prompt, fp32 ``[V]``, up to a constant of each.
         written: token ids of each answer, the stop token included.
         engine: its name and version.
-        chosen: the label of each prompt, where the form chooses from a closed set.
+        chosen: the label of each of the choices, where the form chooses from a closed set.
     """
 
     rendered: list[list[int] | None]
@@ -111,6 +113,8 @@ class Bounds:
         missing: largest share of the adapter's effect that may be missing.
         answers: least share of equal answers.
         gain: least share of the adapter's gain on the task that is left; None where the weights are whole.
+        labels: least share of equal labels of a closed set.
+        label_rows: validation rows whose labels are compared, at most.
     """
 
     probability: float
@@ -118,6 +122,8 @@ class Bounds:
     missing: float
     answers: float
     gain: float | None = None
+    labels: float = 0.99
+    label_rows: int = 100
 
 
 class Unasked(YibuError):

@@ -1,180 +1,43 @@
-"""Triton's Python back end for a tuned model: reads ``task.json`` and the Hugging Face folder beside it. Needs no yibu.
-
-Requests that Triton puts together (dynamic batching) pass through the network together. A request is a text: the
-field of the prompt, or a JSON object of its fields, or ``{"messages": [...]}``, or ``{"ids": [...]}``. The answer is
-a JSON object.
-
-Legend: B prompts, L labels, T tokens, V vocabulary.
-"""
+"""Triton's Python back end around whatever answers: reads requests, answers a batch at once, refuses one alone."""
 
 from __future__ import annotations
 
 import json
-import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 import triton_python_backend_utils as pb_utils
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-AT_ONCE = 256  # prompts times labels in one forward pass
 
 
-class TritonPythonModel:
-    """What the back end calls."""
-
-    def initialize(self, args: dict[str, str]) -> None:
-        """Load the model onto the device of the instance."""
-        folder = os.path.join(args["model_repository"], args["model_version"])
-        with open(os.path.join(folder, "task.json"), encoding="utf-8") as file:
-            self.task = json.load(file)
-        torch.set_num_threads(self.task["threads"])
-        gpu = args["model_instance_kind"] == "GPU"
-        self.device = torch.device(f"cuda:{args['model_instance_device_id']}" if gpu else "cpu")
-        model = os.path.join(folder, "model")
-        dtype = getattr(torch, self.task["dtype"])
-        self.tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
-        self.network = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, local_files_only=True)
-        self.network = self.network.to(self.device).eval()
-        pad = self.tokenizer.pad_token_id
-        self.pad = self.task["stop_ids"][0] if pad is None else pad
-
-    @torch.no_grad()
-    def execute(self, requests: list[Any]) -> list[Any]:
-        """One response for each request; one that cannot be read is answered with its error alone."""
-        asked: list[tuple[int, dict[str, Any]]] = []
-        responses: list[Any] = [None] * len(requests)
-        for place, request in enumerate(requests):
-            try:
-                texts = pb_utils.get_input_tensor_by_name(request, "REQUEST").as_numpy().reshape(-1)
-                asked += [(place, self.read(text.decode("utf-8"))) for text in texts]
-            except Exception as error:
-                responses[place] = pb_utils.InferenceResponse(
-                    error=pb_utils.TritonError(f"{type(error).__name__}: {error}")
-                )
-        asked = [(place, one) for place, one in asked if responses[place] is None]
-        answers = self.answer([one for _, one in asked])
-        for place in range(len(requests)):
-            if responses[place] is None:
-                own = [json.dumps(a).encode() for (p, _), a in zip(asked, answers, strict=True) if p == place]
-                output = np.array(own, dtype=np.object_).reshape(-1, 1)
-                responses[place] = pb_utils.InferenceResponse([pb_utils.Tensor("ANSWER", output)])
-        return responses
+class Answers(Protocol):
+    """What computes."""
 
     def read(self, text: str) -> dict[str, Any]:
         """A request as a table with the token ids of its prompt."""
-        try:
-            table = json.loads(text)
-        except ValueError:
-            table = None
-        if not isinstance(table, dict):
-            table = {"fields": {name: text for name in self.task["fields"]}}
-        if "ids" not in table:
-            messages = table.get("messages") or self.messages(table.get("fields", table))
-            table["ids"] = self.tokenizer.apply_chat_template(
-                messages, tokenize=True, add_generation_prompt=True, return_dict=False
-            )
-        return table
-
-    def messages(self, fields: dict[str, Any]) -> list[dict[str, str]]:
-        """The prompt of the task for these fields, as it was trained."""
-        missing = [name for name in self.task["fields"] if name not in fields]
-        if missing:
-            raise ValueError(f"the request lacks the fields {missing}")
-        text = self.task["literals"][0]
-        for name, literal in zip(self.task["names"], self.task["literals"][1:], strict=True):
-            text += str(fields[name]) + literal
-        turn = {"role": "user", "content": text.strip()}
-        system = self.task["system"]
-        return [turn] if system is None else [{"role": "system", "content": system}, turn]
 
     def answer(self, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """What the model says to each request."""
-        found: list[dict[str, Any]] = [{} for _ in asked]
-        written = [n for n, one in enumerate(asked) if one.get("write") or not self.task["labels"]]
-        chosen = [n for n, one in enumerate(asked) if self.task["labels"] and not one.get("write")]
-        for n, scores in zip(chosen, self.choose([asked[n]["ids"] for n in chosen]), strict=True):
-            shares = torch.softmax(scores, dim=0).tolist()
-            found[n]["answer"] = self.task["labels"][int(scores.argmax())]
-            found[n]["probabilities"] = dict(zip(self.task["labels"], shares, strict=True))
-        for n in written:
-            new = self.write(asked[n]["ids"], int(asked[n].get("write") or self.task["max_new_tokens"]))
-            found[n]["ids"] = new
-            found[n]["answer"] = self.tokenizer.decode(new, skip_special_tokens=True).strip()
-        for n, one in enumerate(asked):
-            if one.get("prompt_ids"):
-                found[n]["prompt_ids"] = list(one["ids"])
-            if one.get("logits"):
-                ids = torch.tensor([one["ids"]], device=self.device)
-                found[n]["logits"] = self.network(input_ids=ids, use_cache=False).logits[0, -1].float().tolist()
-        return found
 
-    def choose(self, prompts: list[list[int]]) -> list[torch.Tensor]:
-        """``log p(label | prompt)`` ``[B, L]``: prompts once, then labels behind copies of what was kept."""
-        labels = self.task["label_ids"]
-        size = max(1, AT_ONCE // max(1, len(labels)))
-        return [
-            row for begin in range(0, len(prompts), size) for row in self.score(prompts[begin : begin + size], labels)
-        ]
 
-    def score(self, prompts: list[list[int]], labels: list[list[int]]) -> list[torch.Tensor]:
-        """The same for as many prompts as fit at once."""
-        width, longest = max(map(len, prompts)), max(map(len, labels))
-        ids_BT = torch.full((len(prompts), width), self.pad)
-        mask_BT = torch.zeros((len(prompts), width), dtype=torch.long)
-        for row, prompt in enumerate(prompts):  # padded in front, so that all labels begin at one place
-            ids_BT[row, width - len(prompt) :] = torch.tensor(prompt)
-            mask_BT[row, width - len(prompt) :] = 1
-        positions_BT = (mask_BT.cumsum(-1) - 1).clamp_min(0)
-        first = self.network(
-            input_ids=ids_BT.to(self.device),
-            attention_mask=mask_BT.to(self.device),
-            position_ids=positions_BT.to(self.device),
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        first_BV = torch.log_softmax(first.logits[:, -1].float(), dim=-1).cpu()
-        words_LT = torch.full((len(labels), longest), self.pad)
-        known_LT = torch.zeros((len(labels), longest), dtype=torch.long)
-        for row, label in enumerate(labels):
-            words_LT[row, : len(label)] = torch.tensor(label)
-            known_LT[row, : len(label)] = 1
-        scores_BL = first_BV[:, words_LT[:, 0]]
-        if longest == 1:
-            return list(scores_BL)
-        cache = first.past_key_values
-        cache.batch_repeat_interleave(len(labels))
-        times = len(prompts)
-        mask = torch.cat([mask_BT.repeat_interleave(len(labels), 0), known_LT.repeat(times, 1)[:, :-1]], dim=1)
-        lengths_B = mask_BT.sum(-1).repeat_interleave(len(labels))
-        positions = lengths_B[:, None] + torch.arange(longest - 1)[None]
-        behind = self.network(
-            input_ids=words_LT.repeat(times, 1)[:, :-1].to(self.device),
-            attention_mask=mask.to(self.device),
-            position_ids=positions.to(self.device),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        log_probs = torch.log_softmax(behind.logits.float(), dim=-1).cpu()
-        targets = words_LT.repeat(times, 1)[:, 1:, None]
-        rest = (log_probs.gather(-1, targets)[..., 0] * known_LT.repeat(times, 1)[:, 1:]).sum(-1)
-        return list(scores_BL + rest.view(times, len(labels)))
-
-    def write(self, prompt: list[int], max_new_tokens: int) -> list[int]:
-        """Greedy token ids behind a prompt, the stop token included."""
-        ids = torch.tensor([prompt], device=self.device)
-        stops = self.task["stop_ids"]
-        answer = self.network.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            eos_token_id=stops,
-            pad_token_id=stops[0],
-        )
-        new: list[int] = answer[0, len(prompt) :].tolist()
-        return new
+def execute(model: Answers, requests: Sequence[Any]) -> list[Any]:
+    """One response for each request; one that cannot be read is answered with its error alone."""
+    asked: list[tuple[int, dict[str, Any]]] = []
+    responses: list[Any] = [None] * len(requests)
+    for place, request in enumerate(requests):
+        try:
+            texts = pb_utils.get_input_tensor_by_name(request, "REQUEST").as_numpy().reshape(-1)
+            asked += [(place, model.read(text.decode("utf-8"))) for text in texts]
+        except Exception as error:
+            responses[place] = pb_utils.InferenceResponse(
+                error=pb_utils.TritonError(f"{type(error).__name__}: {error}")
+            )
+    asked = [(place, one) for place, one in asked if responses[place] is None]
+    own: list[list[bytes]] = [[] for _ in requests]
+    for (place, _), answer in zip(asked, model.answer([one for _, one in asked]), strict=True):
+        own[place].append(json.dumps(answer).encode())
+    for place in range(len(requests)):
+        if responses[place] is None:
+            output = np.array(own[place], dtype=np.object_).reshape(-1, 1)
+            responses[place] = pb_utils.InferenceResponse([pb_utils.Tensor("ANSWER", output)])
+    return responses

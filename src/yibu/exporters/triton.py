@@ -12,16 +12,17 @@ import json
 import os
 import shutil
 from pathlib import Path
-from string import Formatter
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from yibu.core.errors import InputError
 from yibu.core.recipe import Settings as BaseSettings
-from yibu.exporters import Bounds, Questions, Replies, Source, Unasked
+from yibu.exporters import Bounds, Questions, Replies, Source, Unasked, openvino
+from yibu.exporters._task import task_table
 
 MAX_BATCH = 32
+_PRECISION: dict[str, Literal["f32", "bf16"]] = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class Settings(BaseSettings):
@@ -37,6 +38,9 @@ class Settings(BaseSettings):
     versions: int = Field(1, ge=1, description="number of this version; Triton serves the newest")
     threads: int = Field(1, ge=1, description="CPU threads of an instance")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="that the Python back end computes in")
+    runtime: Literal["transformers", "openvino"] = Field(
+        "transformers", description="of the Python back end; openvino is for labels, on a processor"
+    )
     mount: str = Field("/models", description="where the repository will lie for the vLLM back end")
     gpu_memory: float = Field(0.9, gt=0, le=1, description="share of the GPU that vLLM may take")
     cuda_graphs: bool = Field(True, description="of the vLLM back end; the Python back end has none")
@@ -52,8 +56,8 @@ def write(source: Source, folder: Path, settings: Settings) -> None:
     repository = folder / "repository" / source.name
     place = repository / str(settings.versions)
     place.mkdir(parents=True)
-    shutil.copytree(source.model, place / "model", copy_function=shutil.copyfile)
     if back_end == "vllm":
+        _copy_model(source, place)
         engine = {
             "model": f"{settings.mount}/{source.name}/{settings.versions}/model",
             "gpu_memory_utilization": settings.gpu_memory,
@@ -62,10 +66,7 @@ def write(source: Source, folder: Path, settings: Settings) -> None:
         (place / "model.json").write_text(json.dumps(engine, indent=1) + "\n", encoding="utf-8")
         text = _VLLM.format(name=source.name, instances=settings.instances)
     else:
-        (place / "task.json").write_text(
-            json.dumps(_task(source, settings), ensure_ascii=False, indent=1) + "\n", "utf-8"
-        )
-        shutil.copyfile(Path(__file__).with_name("_triton_model.py"), place / "model.py")
+        _write_python(source, place, settings)
         text = _PYTHON.format(
             name=source.name,
             batch=MAX_BATCH,
@@ -74,7 +75,7 @@ def write(source: Source, folder: Path, settings: Settings) -> None:
             kind="KIND_GPU" if settings.device == "gpu" else "KIND_CPU",
         )
     (repository / "config.pbtxt").write_text(text, encoding="utf-8")
-    (folder / "README.md").write_text(_usage(source, back_end), encoding="utf-8")
+    (folder / "README.md").write_text(_usage(source, back_end, settings.runtime), encoding="utf-8")
 
 
 def ask(source: Source, folder: Path, settings: Settings, questions: Questions) -> dict[str, Replies]:
@@ -104,7 +105,7 @@ def ask(source: Source, folder: Path, settings: Settings, questions: Questions) 
         ]
         found = [server.ask(one) for one in given]
         chosen = (
-            [server.ask({"ids": list(prompt)})["answer"] for prompt in questions.prompts] if source.labels else None
+            [server.ask({"ids": list(prompt)})["answer"] for prompt in questions.choices] if source.labels else None
         )
         engine = server.engine
     import torch
@@ -120,42 +121,36 @@ def bounds(settings: Settings) -> Bounds:
     return Bounds(probability=0.1, first_choices=0.9, missing=0.3, answers=0.7)
 
 
+def _write_python(source: Source, place: Path, settings: Settings) -> None:
+    """A version of the Python back end: model, task and programs."""
+    table = task_table(source)
+    if settings.runtime == "openvino":
+        if settings.device == "gpu":
+            raise InputError(
+                "OpenVINO computes on processors here.", got="device: gpu", do="runtime: transformers, or device: cpu"
+            )
+        openvino.write(source, place, openvino.Settings(precision=_PRECISION[settings.dtype], threads=settings.threads))
+    else:
+        _copy_model(source, place)
+        table |= {"threads": settings.threads, "dtype": settings.dtype}
+        (place / "task.json").write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        for own, name in (("_labels.py", "labels.py"), ("_asking.py", "asking.py"), ("_network.py", "network.py")):
+            shutil.copyfile(Path(__file__).with_name(own), place / name)
+    shutil.copyfile(Path(__file__).with_name(f"_triton_{settings.runtime}.py"), place / "model.py")
+    shutil.copyfile(Path(__file__).with_name("_triton_model.py"), place / "batches.py")
+
+
+def _copy_model(source: Source, place: Path) -> None:
+    shutil.copytree(source.model, place / "model", copy_function=shutil.copyfile)
+
+
 def _back_end(source: Source, settings: Settings) -> str:
     if settings.back_end != "auto":
         return settings.back_end
     return "python" if source.labels else "vllm"
 
 
-def _task(source: Source, settings: Settings) -> dict[str, Any]:
-    """All that ``model.py`` knows of the task."""
-    if source.prompt is None:
-        raise InputError(
-            "This task has no prompt that a request could fill: its rows are conversations or raw text.",
-            allowed="task: {kind: generate, prompt: ..., target: ...}, or back_end: vllm",
-            do="export: [{kind: triton, back_end: vllm}]",
-        )
-    literals, names, literal = [], [], ""
-    for before, name, _, _ in Formatter().parse(source.prompt):
-        literal += before
-        if name is not None:
-            literals.append(literal)
-            names.append(name)
-            literal = ""
-    return {
-        "literals": [*literals, literal],
-        "names": names,
-        "fields": list(dict.fromkeys(names)),
-        "system": source.system,
-        "labels": list(source.labels or ()),
-        "label_ids": [list(ids) for ids in source.label_ids],
-        "max_new_tokens": source.max_new_tokens,
-        "stop_ids": list(source.stop_ids),
-        "threads": settings.threads,
-        "dtype": settings.dtype,
-    }
-
-
-def _usage(source: Source, back_end: str) -> str:
+def _usage(source: Source, back_end: str, runtime: str) -> str:
     if back_end == "vllm":
         where = f"{os.sep}v2{os.sep}models{os.sep}{source.name}{os.sep}generate_stream"
         return (
@@ -164,9 +159,9 @@ def _usage(source: Source, back_end: str) -> str:
             "The text is a prompt in the form of the chat template, which lies in the model's folder.\n"
         )
     return (
-        "## Use\n\n`tritonserver --model-repository=repository`, where `python3` has torch, transformers and "
-        "numpy below 2 (Triton 24.10 reads texts wrongly under numpy 2); ask "
-        f"`{source.name}` with the tensor `REQUEST` (BYTES, [n, 1]): the text, or a JSON object of its fields. "
+        "## Use\n\n`tritonserver --model-repository=repository`, where `python3` has "
+        f"{'openvino' if runtime == 'openvino' else 'torch'}, transformers and numpy below 2 (Triton 24.10 reads "
+        f"texts wrongly under numpy 2); ask `{source.name}` with the tensor `REQUEST` (BYTES, [n, 1]): the text, or a JSON object of its fields. "
         "`ANSWER` (BYTES, [n, 1]) is a JSON object with `answer` and, for labels, `probabilities`. Up to "
         f"{MAX_BATCH} requests are put into one batch. Texts are taken as they are: what `data.clean` of the recipe "
         "does to rows, do to requests, too.\n"

@@ -1,0 +1,162 @@
+"""Triton's Python back end for a tuned model in plain transformers; ``task.json`` and the model lie beside it.
+
+Requests that Triton puts together (dynamic batching) pass through the network together.
+
+Legend: B prompts, L labels, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+AT_ONCE = 256  # prompts times labels in one forward pass
+
+
+class TritonPythonModel:
+    """What the back end calls."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the model onto the device of the instance."""
+        folder = os.path.join(args["model_repository"], args["model_version"])
+        sys.path.insert(0, folder)  # its other programs lie beside it
+        with open(os.path.join(folder, "task.json"), encoding="utf-8") as file:
+            self.task = json.load(file)
+        torch.set_num_threads(self.task["threads"])
+        gpu = args["model_instance_kind"] == "GPU"
+        self.device = torch.device(f"cuda:{args['model_instance_device_id']}" if gpu else "cpu")
+        model = os.path.join(folder, "model")
+        dtype = getattr(torch, self.task["dtype"])
+        self.tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+        self.network = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, local_files_only=True)
+        self.network = self.network.to(self.device).eval()
+        pad = self.tokenizer.pad_token_id
+        self.pad = self.task["stop_ids"][0] if pad is None else pad
+        from asking import Asking
+
+        asking = Asking(self.task, self.tokenizer)
+        self.read = asking.read
+        self.chooser: Any = self.searched(asking.examples()) if self.task["labels"] else None
+
+    @torch.no_grad()
+    def searched(self, examples: list[list[int]]) -> Any:
+        """What searches the labels as a tree; None where this architecture has other likelihoods under a mask."""
+        import labels
+        import network
+
+        prefix, tree = labels.common(examples), labels.LabelTree(self.task["label_ids"])
+        try:
+            made = labels.Chooser(tree, network.Transformers(self.network, tree.tokens, prefix), prefix)
+            found = made.scores(examples[:2])
+        except (AttributeError, ValueError, RuntimeError, TypeError):
+            return None
+        plain = [row.numpy() for row in self.score(examples[:2], self.task["label_ids"])]
+        near = 1e-3 if self.network.dtype == torch.float32 else 8e-2
+        best = [row.argmax() for row in plain]
+        pairs = zip(found, plain, best, strict=True)
+        alike = all(abs(mine[at] - other[at]) <= near * (1 + abs(other[at])) for mine, other, at in pairs)
+        return made if alike else None
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """One response for each request."""
+        from batches import execute
+
+        return execute(self, requests)
+
+    @torch.no_grad()
+    def answer(self, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What the model says to each request."""
+        found: list[dict[str, Any]] = [{} for _ in asked]
+        written = [n for n, one in enumerate(asked) if one.get("write") or not self.task["labels"]]
+        chosen = [n for n, one in enumerate(asked) if self.task["labels"] and not one.get("write")]
+        for n, scores in zip(chosen, self.choose([asked[n]["ids"] for n in chosen]), strict=True):
+            shares = torch.softmax(torch.as_tensor(scores), dim=0).tolist()
+            found[n]["answer"] = self.task["labels"][int(scores.argmax())]
+            found[n]["probabilities"] = dict(zip(self.task["labels"], shares, strict=True))
+        for n in written:
+            new = self.write(asked[n]["ids"], int(asked[n].get("write") or self.task["max_new_tokens"]))
+            found[n]["ids"] = new
+            found[n]["answer"] = self.tokenizer.decode(new, skip_special_tokens=True).strip()
+        for n, one in enumerate(asked):
+            if one.get("prompt_ids"):
+                found[n]["prompt_ids"] = list(one["ids"])
+            if one.get("logits"):
+                ids = torch.tensor([one["ids"]], device=self.device)
+                found[n]["logits"] = self.network(input_ids=ids, use_cache=False).logits[0, -1].float().tolist()
+        return found
+
+    def choose(self, prompts: list[list[int]]) -> list[Any]:
+        """``log p(label | prompt)`` ``[L]`` of each prompt."""
+        if self.chooser is not None:
+            return list(self.chooser.scores(prompts))
+        words = self.task["label_ids"]
+        size = max(1, AT_ONCE // max(1, len(words)))
+        return [
+            row for begin in range(0, len(prompts), size) for row in self.score(prompts[begin : begin + size], words)
+        ]
+
+    def score(self, prompts: list[list[int]], labels: list[list[int]]) -> list[torch.Tensor]:
+        """The same without a mask of our own: prompts once, then labels behind copies of what was kept."""
+        width, longest = max(map(len, prompts)), max(map(len, labels))
+        ids_BT = torch.full((len(prompts), width), self.pad)
+        mask_BT = torch.zeros((len(prompts), width), dtype=torch.long)
+        for row, prompt in enumerate(prompts):  # padded in front, so that all labels begin at one place
+            ids_BT[row, width - len(prompt) :] = torch.tensor(prompt)
+            mask_BT[row, width - len(prompt) :] = 1
+        positions_BT = (mask_BT.cumsum(-1) - 1).clamp_min(0)
+        first = self.network(
+            input_ids=ids_BT.to(self.device),
+            attention_mask=mask_BT.to(self.device),
+            position_ids=positions_BT.to(self.device),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        first_BV = torch.log_softmax(first.logits[:, -1].float(), dim=-1).cpu()
+        words_LT = torch.full((len(labels), longest), self.pad)
+        known_LT = torch.zeros((len(labels), longest), dtype=torch.long)
+        for row, label in enumerate(labels):
+            words_LT[row, : len(label)] = torch.tensor(label)
+            known_LT[row, : len(label)] = 1
+        scores_BL = first_BV[:, words_LT[:, 0]]
+        if longest == 1:
+            return list(scores_BL)
+        cache = first.past_key_values
+        cache.batch_repeat_interleave(len(labels))
+        times = len(prompts)
+        mask = torch.cat([mask_BT.repeat_interleave(len(labels), 0), known_LT.repeat(times, 1)[:, :-1]], dim=1)
+        lengths_B = mask_BT.sum(-1).repeat_interleave(len(labels))
+        positions = lengths_B[:, None] + torch.arange(longest - 1)[None]
+        behind = self.network(
+            input_ids=words_LT.repeat(times, 1)[:, :-1].to(self.device),
+            attention_mask=mask.to(self.device),
+            position_ids=positions.to(self.device),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        log_probs = torch.log_softmax(behind.logits.float(), dim=-1).cpu()
+        targets = words_LT.repeat(times, 1)[:, 1:, None]
+        rest = (log_probs.gather(-1, targets)[..., 0] * known_LT.repeat(times, 1)[:, 1:]).sum(-1)
+        return list(scores_BL + rest.view(times, len(labels)))
+
+    def write(self, prompt: list[int], max_new_tokens: int) -> list[int]:
+        """Greedy token ids behind a prompt, the stop token included."""
+        ids = torch.tensor([prompt], device=self.device)
+        stops = self.task["stop_ids"]
+        answer = self.network.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            eos_token_id=stops,
+            pad_token_id=stops[0],
+        )
+        new: list[int] = answer[0, len(prompt) :].tolist()
+        return new
