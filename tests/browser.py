@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import re
 import shutil
 import struct
 import subprocess
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from html import escape, unescape
@@ -110,3 +113,92 @@ def _lines(path: Path) -> tuple[int, int, set[bytes]]:
     raw = zlib.decompress(packed)
     line = width * channels + 1
     return width, height, {raw[at * line + 1 : (at + 1) * line] for at in range(height)}
+
+
+class Chromium:
+    """A browser that is told what to do, over the pipe of its own protocol; gone at the end of the block.
+
+    Args:
+        folder: for its profile.
+        language: that pages see.
+    """
+
+    def __init__(self, folder: Path, language: str = "en-GB") -> None:
+        assert BROWSER is not None
+        (told_by_us, self._commands), (self._answers, told_by_it) = os.pipe(), os.pipe()
+
+        def pipes() -> None:  # its protocol speaks on these two
+            os.dup2(told_by_us, 63)
+            os.dup2(told_by_it, 64)
+            os.dup2(63, 3)
+            os.dup2(64, 4)
+
+        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe"]
+        arguments += [f"--user-data-dir={folder / 'user'}", f"--accept-lang={language}", f"--lang={language}"]
+        self._process = subprocess.Popen(
+            [BROWSER, *arguments, "about:blank"],
+            preexec_fn=pipes,
+            close_fds=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(told_by_us)
+        os.close(told_by_it)
+        self._number, self._rest = 0, b""
+        self._session: str | None = None
+        target = self._tell("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._tell("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._tell("Page.enable")
+        self._tell("Emulation.setLocaleOverride", locale=language.replace("-", "_"))
+
+    def __enter__(self) -> Chromium:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._commands)
+        self._process.terminate()
+        self._process.wait(20)
+        os.close(self._answers)
+
+    def open(self, address: str, width: int = 1000, height: int = 760, scheme: str = "light") -> None:
+        """Load a page."""
+        self._tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._tell("Emulation.setEmulatedMedia", features=features)
+        self._tell("Page.navigate", url=address)
+
+    def run(self, script: str) -> Any:
+        """What an expression of the page gives, waited for if it is a promise."""
+        done = self._tell("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in done, done["exceptionDetails"]
+        return done["result"].get("value")
+
+    def wait(self, script: str, seconds: float = 30.0) -> None:
+        """Until an expression of the page is true."""
+        end = time.monotonic() + seconds
+        while not self.run(f"Boolean({script})"):
+            assert time.monotonic() < end, f"never true: {script}"
+            time.sleep(0.02)
+
+    def picture(self, path: Path) -> None:
+        """What is seen."""
+        path.write_bytes(base64.b64decode(self._tell("Page.captureScreenshot", format="png")["data"]))
+
+    def _tell(self, method: str, **params: Any) -> dict[str, Any]:
+        self._number += 1
+        told = {"id": self._number, "method": method, "params": params}
+        if self._session is not None:
+            told["sessionId"] = self._session
+        os.write(self._commands, json.dumps(told).encode() + b"\0")
+        while True:
+            *whole, self._rest = self._rest.split(b"\0")
+            for place, message in enumerate(whole):
+                table = json.loads(message)
+                if table.get("id") == self._number:
+                    self._rest = b"\0".join([*whole[place + 1 :], self._rest])
+                    assert "error" not in table, table["error"]
+                    found: dict[str, Any] = table["result"]
+                    return found
+            got = os.read(self._answers, 1 << 16)
+            assert got, "the browser is gone"
+            self._rest += got

@@ -1,4 +1,4 @@
-"""A classifier in OpenVINO gives the model's labels, in a Python without torch; what it cannot carry is refused."""
+"""A classifier in OpenVINO gives the model's labels, by programs that know no yibu; what it cannot carry is refused."""
 
 from __future__ import annotations
 

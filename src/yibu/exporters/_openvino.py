@@ -11,7 +11,7 @@ from yibu.core.errors import InputError, MissingExtra
 _OTHER = "safetensors, gguf, vllm or triton carry it"
 
 
-def save_network(model: Path, place: Path, half: bool) -> int:
+def save_network(model: Path, place: Path, half: bool) -> dict[str, Any]:
     """Write ``network.xml`` and ``network.bin``.
 
     The graph takes ids ``[B, T]``, positions ``[B, T]``, what is added to the scores of attention ``[B, 1, T, S]``,
@@ -23,7 +23,7 @@ def save_network(model: Path, place: Path, half: bool) -> int:
         half: weights in fp16.
 
     Returns:
-        The size of the vocabulary that the head has.
+        ``vocabulary``, the tokens that the head has, and ``kept``, the heads and width of each kept array.
 
     Raises:
         MissingExtra: openvino is not installed.
@@ -64,7 +64,8 @@ def save_network(model: Path, place: Path, half: bool) -> int:
             do=_OTHER,
         ) from error
     openvino.save_model(graph, place / "network.xml", compress_to_fp16=half)
-    return int(network.get_output_embeddings().weight.shape[0])
+    kept = [[part.shape[1], part.shape[3]] for part in past]
+    return {"vocabulary": int(network.get_output_embeddings().weight.shape[0]), "kept": kept}
 
 
 def _graph_of(network: Any) -> Any:

@@ -1,6 +1,6 @@
 """A classifier for OpenVINO, the fastest engine for labels on a processor: one pass over what is new in a request.
 
-Proven in OpenVINO itself, in a Python that has neither torch nor yibu loaded. bf16 halves the time of fp32; the labels
+Proven in OpenVINO itself, in a Python that has no yibu loaded. bf16 halves the time of fp32; the labels
 of 99 % of the rows must be the model's all the same, or nothing is published.
 """
 
@@ -50,7 +50,7 @@ def write(source: Source, folder: Path, settings: Settings) -> None:
         )
     table = task_table(source)
     table |= {"precision": settings.precision, "threads": settings.threads}
-    table["vocabulary"] = save_network(source.model, folder, half=settings.precision != "f32")
+    table |= save_network(source.model, folder, half=settings.precision != "f32")
     (folder / "task.json").write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     for own, name in PROGRAMS.items():
         shutil.copyfile(Path(__file__).with_name(own), folder / name)
@@ -105,7 +105,7 @@ classifier = Classifier()
 print(classifier.answer(["first text", "second text"]))
 ```
 
-It needs `openvino`, `numpy` and `transformers` (for the tokenizer; torch is not loaded). Give it the requests that you
+It needs `openvino`, `numpy` and `transformers` (for its tokenizer; torch is not needed). Give it the requests that you
 have together. The label is the likeliest of all; a label that is less than 1/1000 as likely as the best has an upper
 bound in place of its probability. Texts are taken as they are: what `data.clean` of the recipe does to rows, do to
 requests, too.

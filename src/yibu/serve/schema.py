@@ -26,6 +26,67 @@ _PROBLEM = {
         }
     },
 }
+
+
+def _object(required: Mapping[str, Any], **optional: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": {**required, **optional}}
+
+
+def _list(items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": 1}
+
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+_USAGE = _object(dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), _COUNT))
+_HEAD = {"id": _TEXT, "object": _TEXT, "created": _COUNT, "model": _TEXT, "system_fingerprint": _TEXT}
+_MARKED = {"AIGC": {"type": "object"}}
+_MESSAGE = _object({"role": {"const": "assistant"}, "content": _TEXT})
+_TASK = {"id": _TEXT, "object": _TEXT, "model": _TEXT, "artifact": _TEXT}
+
+
+def _choices(**said: Any) -> dict[str, Any]:
+    return _list(_object({"index": _COUNT, **said, "finish_reason": {"enum": ["stop", "length"]}}))
+
+
+_ANSWERS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": _object({**_HEAD, "choices": _choices(message=_MESSAGE), "usage": _USAGE}, **_MARKED),
+    "/v1/completions": _object({**_HEAD, "choices": _choices(text=_TEXT), "usage": _USAGE}, **_MARKED),
+    "/v1/classify": _object(
+        {
+            **_TASK,
+            "label": _TEXT,
+            "probabilities": {
+                "type": "object",
+                "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
+                "minProperties": 1,
+            },
+        }
+    ),
+    "/v1/extract": _object(
+        {
+            **_TASK,
+            "fields": {"type": "object", "additionalProperties": _TEXT},
+            "finish_reason": _TEXT,
+            "usage": _USAGE,
+        },
+        **_MARKED,
+    ),
+    "/v1/models": _object(
+        {
+            "object": {"const": "list"},
+            "data": {
+                "type": "array",
+                "items": _object(
+                    {"id": _TEXT, "object": {"const": "model"}, "created": _COUNT, "owned_by": _TEXT, "artifact": _TEXT}
+                ),
+            },
+        }
+    ),
+    "/health": _object({"status": {"const": "alive"}}),
+    "/ready": _object({"status": {"const": "ready"}}),
+    "/openapi.json": _object({"openapi": _TEXT, "paths": {"type": "object"}}),
+}
 _REFUSALS = {
     "400": "what is wrong with the request",
     "401": "no key, or one that is not known",
@@ -90,9 +151,9 @@ def _add(
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": what, "content": problem} for status, what in _REFUSALS.items()
     }
-    shown: dict[str, Any] = {kind: {"schema": {"type": "object"} if kind == "application/json" else {"type": "string"}}}
+    shown: dict[str, Any] = {kind: {"schema": _ANSWERS.get(path, _TEXT)}}
     if method == "POST" and path.endswith("completions"):
-        shown["text/event-stream"] = {"schema": {"type": "string"}}
+        shown["text/event-stream"] = {}  # OpenAPI 3.1 has no words for what one event holds
     responses[200] = {"description": summary, "content": shown}
     api.add_api_route(
         path,
