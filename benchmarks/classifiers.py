@@ -115,9 +115,14 @@ def request_of(name: str, text: str) -> bytes:
     }
     table = json.dumps(head).encode()
     return (
-        f"POST /v2/models/{name}/infer HTTP/1.1\r\nhost: triton\r\ninference-header-content-length: {len(table)}\r\n"
-        f"content-type: application/octet-stream\r\ncontent-length: {len(table) + len(raw)}\r\n\r\n"
-    ).encode() + table + raw
+        (
+            f"POST /v2/models/{name}/infer HTTP/1.1\r\nhost: triton\r\n"
+            f"inference-header-content-length: {len(table)}\r\n"
+            f"content-type: application/octet-stream\r\ncontent-length: {len(table) + len(raw)}\r\n\r\n"
+        ).encode()
+        + table
+        + raw
+    )
 
 
 def label_of(answer: Answer) -> str:

@@ -111,12 +111,23 @@ def test_no_request_makes_it_fail_and_every_answer_is_as_described(schema: Any, 
 
 NAMES = st.one_of(
     st.sampled_from(
-        ["../m", "/etc/passwd", "file:///etc/passwd", "http://127.0.0.1/m", "m/../m", "m\x00", "./m", "~/m", "m/", "．．/m"]
+        [
+            "../m",
+            "/etc/passwd",
+            "file:///etc/passwd",
+            "http://127.0.0.1/m",
+            "m/../m",
+            "m\x00",
+            "./m",
+            "~/m",
+            "m/",
+            "．．/m",
+        ]
     ),
     st.text(min_size=1, max_size=200),
-    st.lists(st.sampled_from(["..", ".", "m", "train-0000000000000001", "adapter", "%2e%2e", "\\", "～"]), min_size=2).map(
-        "/".join
-    ),
+    st.lists(
+        st.sampled_from(["..", ".", "m", "train-0000000000000001", "adapter", "%2e%2e", "\\", "～"]), min_size=2
+    ).map("/".join),
 )
 
 
@@ -153,7 +164,9 @@ def test_without_a_key_nothing_is_read_of_any_body(schema: Any, tmp_path: Path) 
         locked.serve_as("m")
         operation = schema["/v1/chat/completions"]["POST"]
 
-        @settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+        )
         @given(case=operation.as_strategy())
         def ask(case: Any) -> None:
             assert case.call(base_url=locked.address, headers={"authorization": "Bearer wrong"}).status_code == 401

@@ -75,7 +75,8 @@ class Transformers:
         seen = torch.from_numpy(mask[:, None]).to(self._device)
         hidden = torch.zeros(seen.shape, dtype=self._dtype, device=self._device)
         hidden.masked_fill_(~seen, torch.finfo(self._dtype).min)
-        given = (torch.from_numpy(np.ascontiguousarray(one)).to(self._device) for one in (ids, positions))
-        where = torch.from_numpy(places).to(self._device)
-        found = log_probs_of(self._network, kept, *given, hidden, where).index_select(1, self._tokens)
+        words, order, where = (
+            torch.from_numpy(np.ascontiguousarray(one)).to(self._device) for one in (ids, positions, places)
+        )
+        found = log_probs_of(self._network, kept, words, order, hidden, where).index_select(1, self._tokens)
         return found.cpu().numpy(), kept

@@ -15,8 +15,8 @@ def save_network(model: Path, place: Path, half: bool) -> dict[str, Any]:
     """Write ``network.xml`` and ``network.bin``.
 
     The graph takes ids ``[B, T]``, positions ``[B, T]``, what is added to the scores of attention ``[B, 1, T, S]``,
-    places ``[K]`` in ``[B * T]``, tokens ``[N]``, and keys and values of each layer ``[B, H, P, D]``; it gives ``log p``
-    of the tokens behind each place ``[K, N]``, and the keys and values of the T tokens.
+    places ``[K]`` in ``[B * T]``, tokens ``[N]``, and keys and values of each layer ``[B, H, P, D]``; it gives
+    ``log p`` of the tokens behind each place ``[K, N]``, and the keys and values of the T tokens.
 
     Args:
         model: Hugging Face folder.

@@ -24,7 +24,8 @@ class TritonPythonModel:
         """One response for each request."""
         from batches import execute
 
-        return execute(self, requests)
+        responses: list[Any] = execute(self, requests)
+        return responses
 
     def answer(self, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The label for each request; for one with ``write``, what the network writes, and what lies behind it."""
@@ -36,7 +37,10 @@ class TritonPythonModel:
                 found.append(next(labels))
                 continue
             logits, ids = self.classifier.write(one["ids"], int(one["write"]))
-            said = {"ids": ids, "answer": self.classifier.asking.tokenizer.decode(ids, skip_special_tokens=True).strip()}
+            said = {
+                "ids": ids,
+                "answer": self.classifier.asking.tokenizer.decode(ids, skip_special_tokens=True).strip(),
+            }
             found.append({**said, "logits": logits.tolist()} if one.get("logits") else said)
         for one, answer in zip(asked, found, strict=True):
             if one.get("prompt_ids"):

@@ -66,7 +66,8 @@ class TritonPythonModel:
         """One response for each request."""
         from batches import execute
 
-        return execute(self, requests)
+        responses: list[Any] = execute(self, requests)
+        return responses
 
     @torch.no_grad()
     def answer(self, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:

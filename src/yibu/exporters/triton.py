@@ -161,7 +161,8 @@ def _usage(source: Source, back_end: str, runtime: str) -> str:
     return (
         "## Use\n\n`tritonserver --model-repository=repository`, where `python3` has "
         f"{'openvino' if runtime == 'openvino' else 'torch'}, transformers and numpy below 2 (Triton 24.10 reads "
-        f"texts wrongly under numpy 2); ask `{source.name}` with the tensor `REQUEST` (BYTES, [n, 1]): the text, or a JSON object of its fields. "
+        f"texts wrongly under numpy 2); ask `{source.name}` with the tensor `REQUEST` (BYTES, [n, 1]): "
+        "the text, or a JSON object of its fields. "
         "`ANSWER` (BYTES, [n, 1]) is a JSON object with `answer` and, for labels, `probabilities`. Up to "
         f"{MAX_BATCH} requests are put into one batch. Texts are taken as they are: what `data.clean` of the recipe "
         "does to rows, do to requests, too.\n"
