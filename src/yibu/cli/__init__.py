@@ -278,7 +278,7 @@ def export(
     name: Annotated[str, typer.Argument(metavar="RECIPE|RUN", help="a recipe.yaml, or the name of one that was run")],
     overrides: Overrides = None,
     to: Annotated[
-        list[str] | None, typer.Option("--to", help="safetensors, gguf, triton or vllm; may be repeated")
+        list[str] | None, typer.Option("--to", help="safetensors, gguf, openvino, triton or vllm; may be repeated")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="new folder for the files; else in the store")] = None,
     force: Force = False,
