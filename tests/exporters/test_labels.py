@@ -46,8 +46,8 @@ def test_the_label_is_that_of_all_answers_one_by_one(architecture: str) -> None:
         assert found.argmax() == wanted.argmax()
         near = wanted > wanted.max() + math.log(FOLLOW)
         np.testing.assert_allclose(found[near], wanted[near], rtol=1e-3, atol=1e-3)
-        assert (found >= wanted - 1e-2).all(), "what was not followed has an upper bound"
         assert (found[~near] < wanted.max() + math.log(FOLLOW) + 1e-2).all()
+        assert np.exp(found).sum() < 1 + 1e-3, "what was not followed shares the likelihood of its beginning"
 
 
 class Counted:
@@ -69,13 +69,13 @@ class Counted:
 
 
 def test_a_sure_model_computes_a_path_and_not_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_labels, "WIDTH", 2)
+    monkeypatch.setattr(_labels, "WIDTH", 3)
     answers = [(first, second, third, 4) for first in range(10, 20) for second in range(20, 30) for third in (30, 31)]
     tree = LabelTree(answers)
     network = Counted(tree, {13: 0.0, 25: 0.0, 30: 0.0, 4: 0.0})
     (scores,) = Chooser(tree, network, ()).scores([[5, 6]])
     assert answers[int(scores.argmax())] == (13, 25, 30, 4)
-    assert network.asked < 12, f"of {len(tree.ids)} tokens"
+    assert network.asked < 14, f"of {len(tree.ids)} tokens"
 
 
 def test_rows_of_very_different_length_pass_apart() -> None:

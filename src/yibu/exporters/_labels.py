@@ -5,8 +5,8 @@ of tokens behind the prompt, and the tree is searched best first: a label whose 
 share `FOLLOW` of the best whole label is not followed, since it cannot win (a longer text is never likelier than its
 beginning). And requests that come together pass through the network together, sorted by length.
 
-The label chosen is that of the whole tree. A label that was not followed has the likelihood of its beginning in place
-of its own, an upper bound below `FOLLOW` of the best.
+The label chosen is that of the whole tree. Labels that were not followed share the likelihood of their beginning, which
+is below `FOLLOW` of the best.
 
 Legend: B prompts, M inner tokens of the tree, N different tokens of labels, T tokens of a pass, S kept tokens + T.
 """
@@ -21,10 +21,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-FOLLOW = 1e-3
+FOLLOW = 0.05
 AT_ONCE = 2048  # tokens of one pass
 PADDED = 128  # tokens of padding that cost about as much as a pass of their own
-WIDTH = 40  # tokens of a pass behind the prompts: below that a pass costs little more than reading the weights
+WIDTH = 16  # tokens of a pass behind the prompts: below that a pass costs little more than reading the weights
 
 
 class Network(Protocol):
@@ -132,10 +132,9 @@ class _Search:
         return sorted(found)
 
     def result(self) -> Any:
-        """``[L]``: log likelihoods, for labels that were not followed those of their beginning."""
-        for node in sorted(self.open):
-            for answer in self.tree.under[node]:
-                self.scores[answer] = self.reached[node]
+        """``[L]``: log likelihoods, for labels that were not followed their part of that of their beginning."""
+        for node in self.open:
+            self.scores[self.tree.under[node]] = self.reached[node] - math.log(len(self.tree.under[node]))
         return self.scores
 
 
@@ -191,7 +190,7 @@ class Chooser:
         """Go down the trees of all rows, until each is decided."""
         live = list(searches)
         while True:
-            most = max(2, WIDTH // len(live))
+            most = max(3, WIDTH // len(live))
             wanted = [search.wanted(most) for search in live]
             rows = [row for row, nodes in enumerate(wanted) if nodes]
             if not rows:
