@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import statistics
 import tempfile
 from pathlib import Path
@@ -20,15 +21,16 @@ CLIENTS, ROUNDS = 32, 5
 NAMES = ("batched", "single")
 
 
-def main(store: Path, runtime: str, dtype: str, requests: int, dry: bool) -> None:
+def main(store: Path, place: Path | None, runtime: str, dtype: str, requests: int, dry: bool) -> None:
     """Measure and print; record unless dry."""
     from yibu.exporters import triton
     from yibu.exporters._tritonserver import TritonServer
 
-    settings = triton.Settings.model_validate({"runtime": runtime, "dtype": dtype, "back_end": "python"})
-    with tempfile.TemporaryDirectory() as place:
-        model = tuned(store, Path(place))
-        places = [repository(model.source, Path(place, name), settings, name == "batched") for name in NAMES]
+    settings = triton.Settings.model_validate({"runtime": runtime, "dtype": dtype, "back_end": "python", "threads": 2})
+    with contextlib.ExitStack() as stack:
+        place = place or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        model = tuned(store, place)
+        places = [repository(model.source, place / name, settings, name == "batched") for name in NAMES]
         server, name = TritonServer.find(), model.source.name
         with server.serve(places[0], name) as batched, server.serve(places[1], name) as single:
             rates: dict[str, list[float]] = {name: [] for name in NAMES}
@@ -78,9 +80,10 @@ def main(store: Path, runtime: str, dtype: str, requests: int, dry: bool) -> Non
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, default=Path(".yibu"))
+    parser.add_argument("--place", type=Path, help="where model and repositories lie, or will lie; default: nowhere")
     parser.add_argument("--runtime", choices=["transformers", "openvino"], default="transformers")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--dry", action="store_true", help="write no result")
     given = parser.parse_args()
-    main(given.store, given.runtime, given.dtype, given.requests, given.dry)
+    main(given.store, given.place, given.runtime, given.dtype, given.requests, given.dry)

@@ -23,8 +23,8 @@ import numpy as np
 
 FOLLOW = 0.05
 AT_ONCE = 2048  # tokens of one pass
-PADDED = 128  # tokens of padding that cost about as much as a pass of their own
-WIDTH = 16  # tokens of a pass behind the prompts: below that a pass costs little more than reading the weights
+PADDED = 384  # tokens of padding that cost less than passes of their own
+WIDTH = 48  # tokens of a pass behind the prompts: below that a pass costs little more than reading the weights
 
 
 class Network(Protocol):
@@ -190,7 +190,7 @@ class Chooser:
         """Go down the trees of all rows, until each is decided."""
         live = list(searches)
         while True:
-            most = max(3, WIDTH // len(live))
+            most = max(4, WIDTH // len(live))
             wanted = [search.wanted(most) for search in live]
             rows = [row for row, nodes in enumerate(wanted) if nodes]
             if not rows:

@@ -179,7 +179,6 @@ output [
   {{ name: "ANSWER" data_type: TYPE_STRING dims: [ 1 ] }}
 ]
 dynamic_batching {{
-  preferred_batch_size: [ 8, 16, {batch} ]
   max_queue_delay_microseconds: {delay}
 }}
 instance_group [
