@@ -63,7 +63,7 @@ def test_other_labels_than_the_models_are_not_published(made: Tuned, monkeypatch
         return {"labels": replies}
 
     monkeypatch.setattr(openvino, "ask", ask)
-    recipe = made.with_sections("export=[{kind: openvino, precision: f32}]")
+    recipe = made.with_sections("export=[{kind: openvino, precision: bf16}]")
     with pytest.raises(GateRefused, match="labels: same answers"):
         pipeline.make_bundles(recipe, made.store, made.data, made.model, made.small())
 
