@@ -31,7 +31,9 @@ class Settings(BaseSettings):
     """How OpenVINO shall compute."""
 
     kind: Literal["openvino"] = "openvino"
-    precision: Literal["bf16", "f32"] = Field("f32", description="bf16 takes about half the time and the disk, and is refused where it chooses other labels")
+    precision: Literal["bf16", "f32"] = Field(
+        "f32", description="bf16 takes about half the time and the disk, and is refused where it chooses other labels"
+    )
     threads: int = Field(1, ge=1, description="of the processor; more than its idle cores make it slower")
 
 
