@@ -109,6 +109,6 @@ print(classifier.answer(["first text", "second text"]))
 
 It needs `openvino`, `numpy` and `transformers` (for its tokenizer; torch is not needed). Give it the requests that you
 have together. The label is the likeliest of all; a label whose beginning is less than 1/20 as likely as the best
-label shares the probability of that beginning with the other labels that begin so. Texts are taken as they are: what `data.clean` of the recipe does to rows, do to
-requests, too.
+label shares the probability of that beginning with the other labels that begin so. Texts are taken as they are: what
+`data.clean` of the recipe does to rows, do to requests, too.
 """
