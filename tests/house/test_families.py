@@ -24,7 +24,7 @@ PLUGS = {
         *("licence_plate", "medical_record", "name", "other_id", "passport", "phone"),
         *("presidio", "ssn", "url", "vehicle"),
     ],
-    "engines": ["openai", "transformers", "triton"],
+    "engines": ["llamacpp", "openai", "transformers", "triton"],
     "exporters": ["gguf", "safetensors", "triton", "vllm"],
     "importers": ["axolotl", "llamafactory", "swift", "trl"],
     "meters": ["modelled", "nvml", "rapl"],

@@ -45,7 +45,7 @@ def test_everything_on_real_models(made: Made) -> None:
     key = key.split('"key": "')[1].split('"')[0]
     with Served(store, "production", "sort") as served, client_of(served, key) as client:
         assert "transformers" in served.told["why"]
-        assert [model.id for model in client.models.list()] == ["production", "sort/model"]
+        assert [model.id for model in client.models.list()] == ["production", "sort"]
 
         # One answer is the same whole, as a stream, and from the model alone.
         adapters = {name: Adapter(model.id, model.path / "adapter") for name, model in models.items()}
@@ -54,7 +54,7 @@ def test_everything_on_real_models(made: Made) -> None:
         whole = client.chat.completions.create(model="production", messages=HELLO, max_tokens=12)
         assert whole.choices[0].message.content.strip() == expected["write"]
         assert whole.system_fingerprint == models["write"].id
-        stream = client.chat.completions.create(model="sort/model", messages=HELLO, max_tokens=12, stream=True)
+        stream = client.chat.completions.create(model="sort", messages=HELLO, max_tokens=12, stream=True)
         assert "".join(piece.choices[0].delta.content or "" for piece in stream).strip() == expected["sort"]
 
         # By their own tasks: what `yibu chat` says.

@@ -462,8 +462,8 @@ def serve(
 
         shelf = Store(store)
         refs, overrides = serving.refs_of(words, shelf)
-        settings = pipeline.serve_settings(refs, shelf, overrides)
-        answer(refs, shelf, settings, is_open=is_open, tell=serving.teller(here, refs))
+        settings = pipeline.serve_settings(list(refs.values()), shelf, overrides)
+        answer(refs, shelf, settings, is_open=is_open, tell=serving.teller(here, list(refs)))
 
 
 @app.command(rich_help_panel=ASK)

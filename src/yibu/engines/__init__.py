@@ -69,7 +69,7 @@ class EngineSettings(Settings):
 class ProcessSettings(Settings):
     """What every engine is told that loads a model into a process of its own."""
 
-    base_path: str = Field(description="folder of the base")
+    base_path: str = Field("", description="folder of the base; `yibu serve` fills it in, as it does the adapter")
     adapter_path: str | None = Field(None, description="folder of the adapter that is there from the start")
     adapter_kind: str = Field("lora", description="plug of `yibu.adapters` that made it")
     adapter_name: str = Field("default", description="name under which it is asked")
@@ -151,10 +151,14 @@ class Engine(abc.ABC):
     """What is called of an engine; `start` before all else, `close` at last.
 
     Attributes:
-        can: what it can do beside `generate`.
+        can: what it can do.
+        reads: forms of weights that it loads itself: ``folder`` of Hugging Face, ``gguf``; none of a server elsewhere.
+        adapter_kinds: plugs of `yibu.adapters` that it knows; None: every one.
     """
 
     can: frozenset[str] = frozenset({GENERATE})
+    reads: frozenset[str] = frozenset()
+    adapter_kinds: frozenset[str] | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -269,7 +273,7 @@ async def server_sent_events(client: Any, address: str, body: dict[str, Any]) ->
     try:
         async with client.stream("POST", address, json=body) as response:
             if response.status_code != 200:
-                raise EngineFailed(f"status_{response.status_code}")
+                raise EngineFailed(_refusal(response.status_code, await response.aread()))
             async for line in response.aiter_lines():
                 if not line.startswith("data:"):
                     continue
@@ -281,6 +285,13 @@ async def server_sent_events(client: Any, address: str, body: dict[str, Any]) ->
         raise EngineFailed("refused") from error
     except (httpx.TransportError, httpx.StreamError) as error:
         raise EngineFailed("broken") from error
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """The reason of a failure; a prompt that is too long is 413, whatever status a server has for it."""
+    told = body[:4096].decode(errors="replace")
+    too_long = ("exceed_context_size_error", "context_length_exceeded")  # llama.cpp; OpenAI and those who follow it
+    return "status_413" if status == 400 and any(word in told for word in too_long) else f"status_{status}"
 
 
 def _table(data: str) -> dict[str, Any]:

@@ -52,16 +52,11 @@ class Engine(engines.Engine):
     ) -> AsyncIterator[Piece]:
         """See `yibu.engines.Engine.generate`."""
         body: dict[str, Any] = {
-            "model": adapter or self.settings.model,
+            **self.asked(adapter, sampling),
             "max_tokens": max_new_tokens,
-            "temperature": sampling.temperature,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if sampling != GREEDY:
-            body |= _sampled(sampling)
-        if self.settings.ignore_eos:
-            body["ignore_eos"] = True
         if isinstance(prompt, str):
             path, body["prompt"] = "/completions", prompt
         else:
@@ -78,6 +73,15 @@ class Engine(engines.Engine):
                 yield Piece(at, int(said), *counts, _text(choices[0]) if said else "", finish)
         if not finished:
             raise EngineFailed("broken")
+
+    def asked(self, adapter: str | None, sampling: Sampling) -> dict[str, Any]:
+        """The part of a body that says who shall answer and how tokens are chosen."""
+        body: dict[str, Any] = {"model": adapter or self.settings.model, "temperature": sampling.temperature}
+        if sampling != GREEDY:
+            body |= _sampled(sampling)
+        if self.settings.ignore_eos:
+            body["ignore_eos"] = True
+        return body
 
     async def score(self, prompt: Prompt, answers: Sequence[str], adapter: str | None = None) -> list[float]:
         """See `yibu.engines.Engine.score`; only our own process has an address for it."""

@@ -35,6 +35,7 @@ class Engine(ProcessEngine):
     """See `yibu.engines.Engine`."""
 
     can = frozenset({engines.GENERATE, engines.SCORE, engines.ADAPTERS})
+    reads = frozenset({"folder"})
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
