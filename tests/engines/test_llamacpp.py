@@ -74,7 +74,7 @@ def test_adapters_of_a_base(made: Made) -> None:
             with pytest.raises(EngineFailed, match="unable"):
                 await engine.load_adapter(Adapter("odd", first.path, "bottleneck"))
 
-            # Drawn as asked for and by no default of llama.cpp's own: at a temperature of nearly nothing, the likeliest.
+            # Drawn as asked for, and at a temperature of nearly nothing the likeliest.
             drawn = [await said(engine, Sampling(5.0, seed=seed)) for seed in (1, 1, 2)]
             assert drawn[0] == drawn[1] != drawn[2]
             assert await said(engine, Sampling(1e-4, seed=1)) == expected["write"]

@@ -71,6 +71,13 @@ class Served:
         assert len(found) == 1
         return found[0]
 
+    def llama(self) -> int:
+        """Id of the llama-server that the engine's process watches."""
+        watcher = self.engine()
+        (child,) = Path(f"/proc/{watcher}/task/{watcher}/children").read_text().split()
+        assert b"llama-server" in Path(f"/proc/{child}/cmdline").read_bytes()
+        return int(child)
+
     def end(self) -> tuple[int, str]:
         """SIGTERM; the exit code and what it wrote on stderr."""
         self.process.send_signal(signal.SIGTERM)

@@ -24,8 +24,8 @@ MODEL = "/model"
 def refs_of(words: Sequence[str], store: Store) -> tuple[dict[str, str], list[str]]:
     """What clients call each model, with its ref; and overrides among the words.
 
-    A recipe's name stands for its model, and clients call it so: ``quickstart`` is ``quickstart/model``, unless there is
-    a ref ``quickstart``.
+    A recipe's name stands for its model, and clients call it so: ``quickstart`` is ``quickstart/model``, unless there
+    is a ref ``quickstart``.
 
     Raises:
         InputError: no ref.

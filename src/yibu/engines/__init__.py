@@ -35,7 +35,7 @@ from yibu.core.errors import InputError, MissingExtra, YibuError
 from yibu.core.plugs import Family
 from yibu.core.recipe import Settings
 
-GENERATE, SCORE, ADAPTERS = "generate", "score", "adapters"
+GENERATE, SCORE, EMBED, ADAPTERS = "generate", "score", "embed", "adapters"
 """What an engine may be able to do, see `Engine.can`."""
 
 FAMILY = Family(__name__, requires=("Settings", "Engine"))
@@ -133,6 +133,19 @@ class Piece:
     finish: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What texts are as vectors.
+
+    Attributes:
+        vectors: one for each text, of length one.
+        prompt_tokens: of all texts.
+    """
+
+    vectors: list[list[float]]
+    prompt_tokens: int
+
+
 class EngineFailed(YibuError):
     """A request got no whole answer.
 
@@ -189,6 +202,14 @@ class Engine(abc.ABC):
 
     async def score(self, prompt: Prompt, answers: Sequence[str], adapter: str | None = None) -> list[float]:
         """``log p(answer and its end | prompt)`` of each answer, from one forward pass where the model allows it.
+
+        Raises:
+            EngineFailed: ``unable``, or as above.
+        """
+        raise EngineFailed("unable")
+
+    async def embed(self, texts: Sequence[str], adapter: str | None = None) -> Embedded:
+        """Vectors of texts: the mean of the last layer's states over the tokens of each.
 
         Raises:
             EngineFailed: ``unable``, or as above.
@@ -273,7 +294,7 @@ async def server_sent_events(client: Any, address: str, body: dict[str, Any]) ->
     try:
         async with client.stream("POST", address, json=body) as response:
             if response.status_code != 200:
-                raise EngineFailed(_refusal(response.status_code, await response.aread()))
+                raise EngineFailed(refusal(response.status_code, await response.aread()))
             async for line in response.aiter_lines():
                 if not line.startswith("data:"):
                     continue
@@ -287,7 +308,7 @@ async def server_sent_events(client: Any, address: str, body: dict[str, Any]) ->
         raise EngineFailed("broken") from error
 
 
-def _refusal(status: int, body: bytes) -> str:
+def refusal(status: int, body: bytes) -> str:
     """The reason of a failure; a prompt that is too long is 413, whatever status a server has for it."""
     told = body[:4096].decode(errors="replace")
     too_long = ("exceed_context_size_error", "context_length_exceeded")  # llama.cpp; OpenAI and those who follow it

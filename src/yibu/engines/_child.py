@@ -13,11 +13,11 @@ from typing import Any
 
 from yibu import engines
 from yibu.core.errors import InputError, YibuError
-from yibu.engines import GREEDY, Adapter, EngineFailed, Piece, ProcessSettings, Prompt, Sampling, openai
+from yibu.engines import GREEDY, Adapter, Embedded, EngineFailed, Piece, ProcessSettings, Prompt, Sampling, openai
 
 Body = Callable[[Connection, Any], None]
-"""What runs in the process: it sends ``(port, facts)`` once it answers, and ends when its pipe does. A fact ``failed`` is
-the reason for which it never will."""
+"""What runs in the process: it sends ``(port, facts)`` once it answers, and ends when its pipe does. A fact ``failed``
+is the reason for which it never will."""
 
 
 class Child:
@@ -156,6 +156,10 @@ class ProcessEngine(engines.Engine):
     async def score(self, prompt: Prompt, answers: Sequence[str], adapter: str | None = None) -> list[float]:
         """See `yibu.engines.Engine.score`."""
         return await self.client.score(prompt, answers, adapter)
+
+    async def embed(self, texts: Sequence[str], adapter: str | None = None) -> Embedded:
+        """See `yibu.engines.Engine.embed`."""
+        return await self.client.embed(texts, adapter)
 
     async def load_adapter(self, adapter: Adapter) -> None:
         """See `yibu.engines.Engine.load_adapter`."""

@@ -1,10 +1,10 @@
 """llama.cpp's own server, found, started and watched: small, quick to start, fast on a CPU, GGUF only.
 
 A GGUF file is run as it is; a Hugging Face folder and the LoRAs on it are put into GGUF first, by llama.cpp's own
-converter (`yibu.exporters._llama`), and kept where ``work_path`` says. Each request names the scale of every adapter, since
-one that names none gets a blend of all. llama-server reads adapters at its start only, so a new one starts a second
-server beside the first (the file of the base is mapped once for both), which takes over when it is ready; the first one
-answers what it has begun and ends.
+converter (`yibu.exporters._llama`), and kept where ``work_path`` says. Each request names the scale of every adapter,
+since one that names none gets a blend of all. llama-server reads adapters at its start only, so a new one starts a
+second server beside the first (the file of the base is mapped once for both), which takes over when it is ready; the
+first one answers what it has begun and ends.
 
 What it cannot do is score a closed set of answers: it tells the likeliest next tokens, not those of given ones.
 """

@@ -18,12 +18,14 @@ from yibu.engines import (
     CLOCK,
     GREEDY,
     Adapter,
+    Embedded,
     EngineFailed,
     EngineSettings,
     Piece,
     Prompt,
     Sampling,
     is_answered,
+    refusal,
     server_sent_events,
     unlimited_client,
 )
@@ -94,6 +96,18 @@ class Engine(engines.Engine):
             raise EngineFailed("protocol")
         return scores
 
+    async def embed(self, texts: Sequence[str], adapter: str | None = None) -> Embedded:
+        """See `yibu.engines.Engine.embed`; what a server of somebody else's has for it is its own."""
+        if engines.EMBED not in self.can:
+            raise EngineFailed("unable")
+        body = {"model": adapter or self.settings.model, "input": list(texts), "encoding_format": "float"}
+        found = await self.post("/embeddings", body)
+        rows = found.get("data")
+        if not isinstance(rows, list) or len(rows) != len(texts):
+            raise EngineFailed("protocol")
+        rows.sort(key=lambda row: row["index"])
+        return Embedded([row["embedding"] for row in rows], _count(found.get("usage"), "prompt_tokens") or 0)
+
     async def load_adapter(self, adapter: Adapter) -> None:
         """See `yibu.engines.Engine.load_adapter`."""
         self._need_adapters()
@@ -124,7 +138,7 @@ class Engine(engines.Engine):
         except httpx.TransportError as error:
             raise EngineFailed("broken") from error
         if response.status_code != 200:
-            raise EngineFailed(f"status_{response.status_code}")
+            raise EngineFailed(refusal(response.status_code, response.content))
         try:
             table = response.json()
         except ValueError:

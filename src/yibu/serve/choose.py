@@ -75,14 +75,14 @@ def _check(weights: Weights, wanted: ProcessSettings) -> None:
             allowed=sorted(engine.reads),
             do="leave serve.engine out",
         )
-    if weights.adapter is not None and engine.adapter_kinds is not None:
-        if weights.adapter.kind not in engine.adapter_kinds:
-            raise InputError(
-                "This engine knows plain LoRA only.",
-                got=weights.adapter.kind,
-                allowed=sorted(engine.adapter_kinds),
-                do="leave serve.engine out, or serve what compress makes of it: its adapter is in the weights",
-            )
+    adapter, known = weights.adapter, engine.adapter_kinds
+    if adapter is not None and known is not None and adapter.kind not in known:
+        raise InputError(
+            "This engine does not know adapters of this kind.",
+            got=f"{kind}: {adapter.kind}",
+            allowed=sorted(known),
+            do="leave serve.engine out, or serve what compress makes of it: its adapter is in the weights",
+        )
 
 
 def _work_path(store: Store) -> str | None:

@@ -108,9 +108,7 @@ def _exported(artifact: Artifact, store: Store) -> Weights:
     if kind == "safetensors":
         whole = _plain(artifact, store, Path(config["base_path"]))
         adapter = Adapter(artifact.id, bundle / "adapter")
-        return Weights(
-            artifact.id, "folder", whole.path, config["base"], config["base_digest"], adapter, whole.asked
-        )
+        return Weights(artifact.id, "folder", whole.path, config["base"], config["base_digest"], adapter, whole.asked)
     raise InputError(
         f"A bundle for {kind} is run by a server of its own, not by yibu.",
         got=artifact.id,
