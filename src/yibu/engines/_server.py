@@ -99,8 +99,8 @@ def _handler(bank: Bank, schedule: Schedule, default: str | None) -> type[BaseHT
                     raise _Refused(500, "the model could not score")
                 self._table(200, {"scores": wanted.result})
             elif self.path == "/v1/embeddings":
-                texts, adapter = reader.texts(body)
-                vectors = schedule.embed(texts, adapter)
+                texts, name = reader.texts(body)
+                vectors = schedule.embed(texts, name)
                 rows = [{"index": place, "embedding": vector} for place, vector in enumerate(vectors)]
                 self._table(200, {"data": rows, "usage": {"prompt_tokens": sum(map(len, texts))}})
             elif self.path == "/v1/load_lora_adapter":

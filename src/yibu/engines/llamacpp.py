@@ -336,6 +336,7 @@ def serve(pipe: Connection, program: _Program) -> None:
                 "threads": threads,
                 "load_seconds": round(time.monotonic() - begun, 3),
                 "pid": process.pid,
+                "port": port,
             }
             pipe.send((port, facts))
             while process.poll() is None and not pipe.poll(0.1):

@@ -59,7 +59,7 @@ def choose(weights: Weights, store: Store, wanted: Settings | None) -> Chosen:
 def _default(weights: Weights) -> tuple[ProcessSettings, str]:
     if weights.form == "gguf":
         return llamacpp.Settings(), "llamacpp: it reads GGUF, and this file was proven in it"
-    settings = transformers.Settings(device=weights.device, dtype=weights.dtype)  # type: ignore[arg-type]
+    settings = transformers.Settings(device=weights.device, dtype=weights.dtype)
     if weights.adapter is None:
         return settings, "transformers: it reads every plain folder as it is"
     return settings, f"transformers: it runs every base, and adapters of the kind {weights.adapter.kind}"
