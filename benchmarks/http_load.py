@@ -72,7 +72,8 @@ class _Connection(asyncio.Protocol):
             return
         head = bytes(self._got[:end]).lower()
         if b"transfer-encoding: chunked" in head:
-            if self._got.endswith(b"0\r\n\r\n"):
+            # The head is no part of it: llama-server's own ends in "max=100".
+            if self._got.endswith(b"0\r\n\r\n", end + 4):
                 self._done(head, bytes(self._got[end + 4 :]))
             return
         place = head.find(b"content-length:")
