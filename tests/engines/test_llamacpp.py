@@ -16,6 +16,8 @@ from yibu.core.errors import InputError, YibuError
 from yibu.core.store import Artifact
 from yibu.engines import Adapter, EngineFailed, Sampling, llamacpp
 from yibu.exporters._llama import Llama
+from yibu.model.assemble import for_answers
+from yibu.model.score import score_answers
 
 try:
     Llama.find()
@@ -23,6 +25,7 @@ try:
 except InputError as reason:
     BUILT = reason.render()
 needs_llama = pytest.mark.skipif(bool(BUILT), reason=BUILT)
+WORDS = ["lung", "hand", "heart and lung"]
 HELLO = [{"role": "user", "content": "cough and fever"}]
 Made = tuple[dict[str, Artifact], Path]
 
@@ -36,6 +39,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def adapter_of(model: Artifact) -> Adapter:
     return Adapter(model.id, model.path / "adapter")
+
+
+def scores_alone(base: Path, adapter: Adapter) -> list[float]:
+    """By the model itself, in fp32 and one pass."""
+    system = for_answers(base, adapter.path, "lora", "cpu", "fp32")
+    answers = [system.renderer.answer(word, HELLO) for word in WORDS]
+    found: list[float] = score_answers(system.model, [system.renderer.prompt(HELLO)], answers)[0].tolist()
+    return found
 
 
 async def said(engine: llamacpp.Engine, *words: Any, **changes: Any) -> str:
@@ -74,6 +85,12 @@ def test_adapters_of_a_base(made: Made) -> None:
             with pytest.raises(EngineFailed, match="unable"):
                 await engine.load_adapter(Adapter("odd", first.path, "bottleneck"))
 
+            # Scores are those of the model, and those of each adapter its own.
+            found = await engine.score(HELLO, WORDS)
+            assert found == pytest.approx(scores_alone(root / "base", first), abs=0.1)
+            with pytest.raises(EngineFailed, match="unable"):
+                await engine.score("a text", WORDS)
+
             # Drawn as asked for, and at a temperature of nearly nothing the likeliest.
             drawn = [await said(engine, Sampling(5.0, seed=seed)) for seed in (1, 1, 2)]
             assert drawn[0] == drawn[1] != drawn[2]
@@ -91,6 +108,10 @@ def test_adapters_of_a_base(made: Made) -> None:
             answers = await asyncio.gather(*(said(engine, adapter=one.name) for one in (first, second) * 4))
             assert answers == [expected["write"], expected["other"]] * 4
             await asyncio.to_thread(wait_for, lambda: not is_running(pids[0]))
+            found = await asyncio.gather(*(engine.score(HELLO, WORDS, one.name) for one in (first, second)))
+            assert found[0] == pytest.approx(scores_alone(root / "base", first), abs=0.1)
+            assert found[1] == pytest.approx(scores_alone(root / "base", second), abs=0.1)
+            assert found[0] != pytest.approx(found[1], abs=0.5)
 
             os.kill(pids[1], signal.SIGKILL)
             await asyncio.to_thread(wait_for, lambda: not engine.is_alive)

@@ -69,7 +69,13 @@ def test_an_exported_file_by_its_ref(made: Tuned) -> None:
         answer = client.chat.completions.create(model="tiny/gguf", messages=ASKED, max_tokens=8)
         assert answer.system_fingerprint == bundle.id
         assert answer.choices[0].message.content.strip() in {"heart", "lung", "hand"}
-        refused = httpx.post(f"{served.address}/v1/classify", json={"model": "tiny/gguf", "input": "x"})
+        found = httpx.post(
+            f"{served.address}/v1/classify", json={"model": "tiny/gguf", "input": "broken thumb"}, timeout=60
+        ).json()
+        reply = open_partner(made.model, made.store).ask("broken thumb")
+        assert found["label"] == reply.text
+        assert found["probabilities"] == pytest.approx(dict(reply.choices), abs=0.05)
+        refused = httpx.post(f"{served.address}/v1/embeddings", json={"model": "tiny/gguf", "input": "x"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (501, "unable")
 
 

@@ -6,7 +6,8 @@ since one that names none gets a blend of all. llama-server reads adapters at it
 second server beside the first (the file of the base is mapped once for both), which takes over when it is ready; the
 first one answers what it has begun and ends.
 
-What it cannot do is score a closed set of answers: it tells the likeliest next tokens, not those of given ones.
+A closed set of answers is scored exactly, an answer at a time (`yibu.engines._llama_client`): the engine transformers does
+all in one pass.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -33,8 +34,9 @@ from pydantic import Field
 from yibu import engines
 from yibu.core.disk import space_for
 from yibu.core.machine import num_cores
-from yibu.engines import GREEDY, Adapter, EngineFailed, Piece, ProcessSettings, Prompt, Sampling, openai
+from yibu.engines import GREEDY, Adapter, EngineFailed, Piece, ProcessSettings, Prompt, Sampling
 from yibu.engines._child import Child, check_base
+from yibu.engines._llama_client import LlamaClient
 from yibu.exporters._llama import Llama, Server
 from yibu.exporters._program import free_ports
 
@@ -64,40 +66,18 @@ class _Program(ProcessSettings):
     context: int
 
 
-class _Client(openai.Engine):
-    """The OpenAI protocol with llama.cpp's own words.
-
-    Args:
-        names: of the adapters, in the order of their ids.
-        default: the one that answers where none is named.
-    """
-
-    def __init__(self, address: str, names: tuple[str, ...], default: str | None) -> None:
-        super().__init__(openai.Settings(endpoint=address))
-        self._names, self._default = names, default
-
-    def asked(self, adapter: str | None, sampling: Sampling) -> dict[str, Any]:
-        """See `yibu.engines.openai.Engine.asked`; the adapter by its scale, and nothing sampled by its own defaults."""
-        wanted = adapter or self._default
-        if wanted is not None and wanted not in self._names:
-            raise EngineFailed("status_404")
-        scales = [{"id": place, "scale": float(name == wanted)} for place, name in enumerate(self._names)]
-        drawn = {} if sampling.temperature <= 0 else {"top_k": 0, "min_p": 0.0, "top_p": 1.0}
-        return {**drawn, **super().asked(adapter, sampling), **({"lora": scales} if scales else {})}
-
-
 @dataclass(eq=False)
 class _Running:
     """One llama-server, and how many requests it is answering."""
 
     child: Child
-    client: _Client
+    client: LlamaClient
     names: tuple[str, ...]
     leases: int = 0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     @contextlib.contextmanager
-    def lease(self) -> Iterator[_Client]:
+    def lease(self) -> Iterator[LlamaClient]:
         self.leases += 1
         try:
             yield self.client
@@ -110,7 +90,7 @@ class _Running:
 class Engine(engines.Engine):
     """See `yibu.engines.Engine`."""
 
-    can = frozenset({engines.GENERATE, engines.ADAPTERS})
+    can = frozenset({engines.GENERATE, engines.SCORE, engines.ADAPTERS})
     reads = frozenset({"folder", "gguf"})
     adapter_kinds = frozenset({"lora"})
 
@@ -153,6 +133,11 @@ class Engine(engines.Engine):
         with self._alive().lease() as client:
             async for piece in client.generate(prompt, max_new_tokens, sampling, adapter):
                 yield piece
+
+    async def score(self, prompt: Prompt, answers: Sequence[str], adapter: str | None = None) -> list[float]:
+        """See `yibu.engines.Engine.score`."""
+        with self._alive().lease() as client:
+            return await client.score(prompt, answers, adapter)
 
     async def load_adapter(self, adapter: Adapter) -> None:
         """See `yibu.engines.Engine.load_adapter`."""
@@ -206,7 +191,7 @@ class Engine(engines.Engine):
         child = await asyncio.to_thread(self._launch, adapters)
         names = tuple(adapters)
         default = self.settings.adapter_name if self.settings.adapter is not None else None
-        return _Running(child, _Client(f"http://127.0.0.1:{child.port}/v1", names, default), names)
+        return _Running(child, LlamaClient(f"http://127.0.0.1:{child.port}/v1", names, default), names)
 
     def _launch(self, adapters: dict[str, Adapter]) -> Child:
         """A server with these adapters. Runs in a thread.

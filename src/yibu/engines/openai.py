@@ -123,8 +123,11 @@ class Engine(engines.Engine):
         if engines.ADAPTERS not in self.can:
             raise EngineFailed("unable")
 
-    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, body: dict[str, Any], root: str | None = None) -> dict[str, Any]:
         """The table that comes back; ``{}`` where it is none.
+
+        Args:
+            root: what the path is below; None: the endpoint.
 
         Raises:
             EngineFailed: no connection, or another status than 200.
@@ -132,7 +135,7 @@ class Engine(engines.Engine):
         import httpx
 
         try:
-            response = await self._client.post(self.settings.endpoint + path, json=body)
+            response = await self._client.post((root or self.settings.endpoint) + path, json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise EngineFailed("refused") from error
         except httpx.TransportError as error:
