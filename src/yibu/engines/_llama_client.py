@@ -52,12 +52,12 @@ class LlamaClient(openai.Engine):
         """See `yibu.engines.Engine.score`.
 
         Raises:
-            EngineFailed: ``unable``, too, where the template does not write an answer as it stands and one token behind it.
+            EngineFailed: ``unable``, too, where the template does not write an answer as it stands and a token behind it.
         """
         if isinstance(prompt, str):
             raise EngineFailed("unable")
         scales, text = self._scales(adapter), await self._rendered(prompt, True)
-        ids = await self._tokens(text, True)
+        ids = await self._tokens(text, True, begin=True)
         for answer in answers:
             if answer not in self._ids:
                 self._ids[answer] = await self._answer(prompt, text, answer)
@@ -83,7 +83,7 @@ class LlamaClient(openai.Engine):
         """Ids of an answer and of the token that ends its turn, as the template writes them."""
         whole = await self._rendered([*prompt, {"role": "assistant", "content": answer}], False)
         said = await self._tokens(answer, False)
-        rest = await self._tokens(whole[len(begin) :], True, add_special=False)
+        rest = await self._tokens(whole[len(begin) :], True)
         if not whole.startswith(begin) or rest[: len(said)] != said or len(rest) == len(said) or not said:
             raise EngineFailed("unable")
         return rest[: len(said) + 1]
@@ -92,12 +92,8 @@ class LlamaClient(openai.Engine):
         body = {"messages": list(messages), "add_generation_prompt": ask}
         return str((await self._post("/apply-template", body)).get("prompt", ""))
 
-    async def _tokens(self, text: str, special: bool, add_special: bool | None = None) -> list[int]:
-        body = {
-            "content": text,
-            "add_special": special if add_special is None else add_special,
-            "parse_special": special,
-        }
+    async def _tokens(self, text: str, special: bool, begin: bool = False) -> list[int]:
+        body = {"content": text, "add_special": begin, "parse_special": special}
         return [int(token) for token in (await self._post("/tokenize", body)).get("tokens") or ()]
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ since one that names none gets a blend of all. llama-server reads adapters at it
 second server beside the first (the file of the base is mapped once for both), which takes over when it is ready; the
 first one answers what it has begun and ends.
 
-A closed set of answers is scored exactly, an answer at a time (`yibu.engines._llama_client`): the engine transformers does
-all in one pass.
+A closed set of answers is scored exactly, an answer at a time (`yibu.engines._llama_client`): the engine transformers
+does all in one pass.
 """
 
 from __future__ import annotations
