@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +52,21 @@ class Served:
 
     def __init__(self, store: Store, *words: str) -> None:
         command = [sys.executable, "-m", "yibu", "serve", *words, "serve.port=0", "--json", "--store", str(store.root)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._said = tempfile.NamedTemporaryFile("a")  # a pipe that nobody reads is full one day; its writer waits
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._said, text=True)
 
     def __enter__(self) -> Served:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            assert self.process.stderr is not None
-            raise AssertionError(self.process.stderr.read())
+            raise AssertionError(self.log())
         self.told = json.loads(line)
         self.address = self.told["address"]
         return self
+
+    def log(self) -> str:
+        """What it wrote on stderr."""
+        return Path(self._said.name).read_text()
 
     def engine(self) -> int:
         """Id of the engine's process: the child that multiplies."""
@@ -81,8 +86,8 @@ class Served:
     def end(self) -> tuple[int, str]:
         """SIGTERM; the exit code and what it wrote on stderr."""
         self.process.send_signal(signal.SIGTERM)
-        _, log = self.process.communicate(timeout=60)
-        return self.process.returncode, log
+        self.process.communicate(timeout=60)
+        return self.process.returncode, self.log()
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
@@ -92,6 +97,7 @@ class Served:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.communicate()
+        self._said.close()
 
 
 def alone(base: Path, adapters: dict[str, Adapter], prompt: list[dict[str, str]], num_tokens: int) -> dict[str, str]:

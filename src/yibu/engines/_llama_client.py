@@ -52,7 +52,7 @@ class LlamaClient(openai.Engine):
         """See `yibu.engines.Engine.score`.
 
         Raises:
-            EngineFailed: ``unable``, too, where the template does not write an answer as it stands and a token behind it.
+            EngineFailed: ``unable``, too, where the template does not write an answer as it is and a token behind it.
         """
         if isinstance(prompt, str):
             raise EngineFailed("unable")
