@@ -52,7 +52,8 @@ class Served:
 
     def __init__(self, store: Store, *words: str) -> None:
         command = [sys.executable, "-m", "yibu", "serve", *words, "serve.port=0", "--json", "--store", str(store.root)]
-        self._said = tempfile.NamedTemporaryFile("a")  # a pipe that nobody reads is full one day; its writer waits
+        # Not a pipe: one that nobody reads is full one day, and its writer waits.
+        self._said = tempfile.NamedTemporaryFile("a")  # noqa: SIM115  (closed with the process)
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._said, text=True)
 
     def __enter__(self) -> Served:
