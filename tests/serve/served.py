@@ -52,22 +52,19 @@ class Served:
 
     def __init__(self, store: Store, *words: str) -> None:
         command = [sys.executable, "-m", "yibu", "serve", *words, "serve.port=0", "--json", "--store", str(store.root)]
-        # Not a pipe: one that nobody reads is full one day, and its writer waits.
-        self._said = tempfile.NamedTemporaryFile("a")  # noqa: SIM115  (closed with the process)
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._said, text=True)
+        # A pipe that nobody reads is full after 64 KiB, and the server then waits at its next line.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `__exit__`)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr, text=True)
 
     def __enter__(self) -> Served:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
+            self.process.wait(60)
             raise AssertionError(self.log())
         self.told = json.loads(line)
         self.address = self.told["address"]
         return self
-
-    def log(self) -> str:
-        """What it wrote on stderr."""
-        return Path(self._said.name).read_text()
 
     def engine(self) -> int:
         """Id of the engine's process: the child that multiplies."""
@@ -84,6 +81,11 @@ class Served:
         assert b"llama-server" in Path(f"/proc/{child}/cmdline").read_bytes()
         return int(child)
 
+    def log(self) -> str:
+        """What it has written on stderr."""
+        file = self._stderr.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode()  # the place to write at is the server's too
+
     def end(self) -> tuple[int, str]:
         """SIGTERM; the exit code and what it wrote on stderr."""
         self.process.send_signal(signal.SIGTERM)
@@ -98,7 +100,7 @@ class Served:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.communicate()
-        self._said.close()
+        self._stderr.close()
 
 
 def alone(base: Path, adapters: dict[str, Adapter], prompt: list[dict[str, str]], num_tokens: int) -> dict[str, str]:
