@@ -103,7 +103,7 @@ def num_tokens(answer: Answer) -> int:
 
 async def tokens_per_second(side: Side, streams: int, each: int, tokens: int = TOKENS) -> float:
     """Of so many streams, each of which asks so often behind each other."""
-    client = Client(side.port)
+    client = Client(side.port, keep=False)  # llama-server closes a connection behind each stream, whatever it promises
 
     async def stream() -> int:
         return sum([num_tokens(await client.ask(side.request(tokens))) for _ in range(each)])

@@ -98,13 +98,14 @@ class Client:
 
     Args:
         port: on the loopback.
+        keep: whether connections are used again.
 
     Attributes:
         opened: connections so far.
     """
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, port: int, keep: bool = True) -> None:
+        self._port, self._keep = port, keep
         self.opened = 0
         self._idle: list[_Connection] = []
 
@@ -124,7 +125,7 @@ class Client:
         status, head, body = await connection.waiting
         end = time.monotonic()
         connection.waiting = None
-        if connection.usable:
+        if connection.usable and self._keep:
             connection.idle_since = end
             self._idle.append(connection)
         else:

@@ -28,6 +28,8 @@ class LlamaClient(openai.Engine):
 
     def __init__(self, address: str, names: tuple[str, ...], default: str | None) -> None:
         super().__init__(openai.Settings(endpoint=address), frozenset({engines.GENERATE, engines.SCORE}))
+        # It promises to keep a connection and closes it behind each stream: one that is used again may be gone.
+        self._client.headers["connection"] = "close"
         self._names, self._default = names, default
         self._ids: dict[str, list[int]] = {}
 
