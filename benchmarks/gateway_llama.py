@@ -188,7 +188,7 @@ def added(how: How, through: Side, straight: Side, count: int, about: str) -> No
 
 def engines(how: How, folder: Path, files: Files) -> None:
     """Who writes most at 16 streams."""
-    rounds, streams = (1, 16) if how.quick else (4, 16)
+    rounds, streams = (1, 16) if how.quick else (3, 16)
     one = ServeSettings(port=0, limits=UNLIMITED)
     with contextlib.ExitStack() as stack:
         sides = []
