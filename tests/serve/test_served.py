@@ -156,7 +156,9 @@ def test_llama_server_is_killed_under_load_and_names_move(made: Made) -> None:
     adapters = {name: Adapter(models[name].id, models[name].path / "adapter") for name in ("write", "other")}
     by_id = {adapters[name].name: said for name, said in alone(base, adapters, HELLO, 12).items()}
     store.set_ref("candidate", models["write"], "for the test")
-    with Served(store, "candidate", "--open", "serve.engine={kind: llamacpp, max_batch: 4, context: 256}") as served:
+    engine = "serve.engine={kind: llamacpp, max_batch: 4, context: 256}"
+    free = "serve.limits={requests_per_minute: null, tokens_per_minute: null}"
+    with Served(store, "candidate", "--open", engine, free) as served:
         assert served.told["why"] == "llamacpp: the recipe asks for it"
         answers: list[httpx.Response] = []
         done = threading.Event()
