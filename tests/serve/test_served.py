@@ -181,6 +181,7 @@ def test_llama_server_is_killed_under_load_and_names_move(made: Made) -> None:
             store.set_ref("candidate", models["other"], "a switch")
             wait_for(lambda: answered("other"), 180)  # its adapter is put into GGUF
             assert {answer.status_code for answer in answers} == {200}
+            wait_for(lambda: len(served.engines()) == 1)
 
             os.kill(served.llama(), signal.SIGKILL)
             wait_for(lambda: answers[-1].status_code == 503)
