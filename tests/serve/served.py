@@ -67,7 +67,7 @@ class Served:
         return self
 
     def engines(self) -> list[int]:
-        """Ids of the engine's processes, which are the children that multiply; one that is replaced ends a bit later."""
+        """Ids of the engine's processes, the children that multiply; one that is replaced ends a bit later."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         children = [child for thread in threads for child in thread.read_text().split()]
         return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
