@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from yibu import meters, tasks
+from yibu import adapters, meters, tasks
 from yibu.augment import AugmentSettings, augment
 from yibu.bench import BenchConfig, BenchSettings, bench
-from yibu.compress import CompressConfig, CompressSettings, checks_of, compress
+from yibu.compress import MODEL, CompressConfig, CompressSettings, PruneConfig, checks_of, compress, prune
 from yibu.core import log
 from yibu.core.errors import InputError, RecipeError
 from yibu.core.recipe import PlugSettings, Settings, apply_overrides, dump_yaml, load_yaml, parse
@@ -323,8 +323,38 @@ def make_small(
     asked = recipe.model_copy(update={"evaluate": settings.model_copy(update={"dtype": "fp32"})})
     before = _answers(asked, store, base, data, split="valid")
     after = _answers(asked, store, base, data, model, split="valid")
-    made = store.run(compress, config, data=data, model=model, base_answers=before, answers=after)
+    less = _pruned(recipe, store, data, model, base)
+    made = store.run(compress, config, data=data, model=model, base_answers=before, answers=after, **less)
     return _name(store, recipe, "small", made)
+
+
+def _pruned(
+    recipe: Recipe, store: Store, data: Artifact, model: Artifact, base: BaseSettings
+) -> dict[str, Artifact]:
+    """What is left of the merged model, and what was trained on that; nothing where the recipe does not prune."""
+    settings = recipe.compress
+    if settings is None or settings.prune is None:
+        return {}
+    config = PruneConfig(
+        base_path=base.path,
+        base_digest=base.digest,
+        task=task_of(data),
+        prune=settings.prune,
+        calibration_rows=settings.calibration_rows,
+        threads=recipe.evaluate.threads,
+    )
+    less = store.run(prune, config, data=data, model=model)
+    again = settings.recover
+    if again is None:
+        return {"pruned": less}
+    lr = again.lr or (recipe.train.lr if recipe.train.lr != "auto" else 2e-4)
+    trained = Config(
+        base=BaseSettings(name=f"{base.name}, pruned", path=str(less.path / MODEL), digest=less.id),
+        task=task_of(data),
+        adapter=adapters.FAMILY.load("lora").Settings(r=again.r, alpha=2 * again.r),
+        train=recipe.train.model_copy(update={"epochs": again.epochs, "lr": lr}),
+    )
+    return {"pruned": less, "recovered": store.run(train, trained, data=data)}
 
 
 def pass_parity(recipe: Recipe, store: Store, small: Artifact, force: bool = False) -> None:

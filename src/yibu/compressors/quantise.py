@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from yibu.compressors import Calibration
 from yibu.core.architecture import Facts
 from yibu.core.errors import InputError, MissingExtra
 from yibu.core.recipe import Settings as BaseSettings
 
+CHANGES = "bits"
 _NF4_BLOCK = 64
 _SHRINK = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # of a group's largest weight: what a scale may give up to be finer
 
@@ -37,7 +38,7 @@ def bits(settings: Settings) -> int:
     return 8 if settings.scheme == "int8" else 4
 
 
-def compress(model: Any, settings: Settings, facts: Facts, calibration: Sequence[Sequence[int]]) -> dict[str, Any]:
+def compress(model: Any, settings: Settings, facts: Facts, calibration: Calibration) -> dict[str, Any]:
     """Round the weights; those of ``nf4`` are rounded when they are saved. No calibration rows are looked at.
 
     Raises:

@@ -13,6 +13,7 @@ from yibu.metrics import scores, structured
 from yibu.metrics.resample import Additive, FloatArray
 from yibu.model.assemble import Assembled, use_generating_attention
 from yibu.model.generate import generate
+from yibu.model.packing import example_losses, make_pack
 from yibu.model.score import score_answers, tree_is_exact
 from yibu.tasks import Task
 
@@ -36,6 +37,15 @@ def answers_of(system: Assembled, task: Task, rows: Sequence[Row], batch_size: i
     use_generating_attention(system.model, system.facts)
     written = generate(system.model, system.renderer, prompts, task.max_new_tokens, batch_size)
     return [answer.text for answer in written]
+
+
+def losses_of(system: Assembled, task: Task, rows: Sequence[Row]) -> FloatArray:
+    """Loss of each row's right answer, summed over its tokens, in nats ``[N]``."""
+    parts = []
+    for row in rows:
+        example = system.renderer.example(task.messages(row), task.target(row), row.id)
+        parts.append(float(example_losses(system.model, make_pack([example]).to(system.device))[0]))
+    return np.asarray(parts, dtype=float)
 
 
 def fields_of(task: Task, answers: Sequence[str]) -> list[dict[str, str]]:
