@@ -323,18 +323,19 @@ def make_small(
     asked = recipe.model_copy(update={"evaluate": settings.model_copy(update={"dtype": "fp32"})})
     before = _answers(asked, store, base, data, split="valid")
     after = _answers(asked, store, base, data, model, split="valid")
-    less = _pruned(recipe, store, data, model, base)
+    less = make_pruned(recipe, store, data, model, base)
     made = store.run(compress, config, data=data, model=model, base_answers=before, answers=after, **less)
     return _name(store, recipe, "small", made)
 
 
-def _pruned(
-    recipe: Recipe, store: Store, data: Artifact, model: Artifact, base: BaseSettings
+def make_pruned(
+    recipe: Recipe, store: Store, data: Artifact, model: Artifact, base: BaseSettings | None = None
 ) -> dict[str, Artifact]:
     """What is left of the merged model, and what was trained on that; nothing where the recipe does not prune."""
     settings = recipe.compress
     if settings is None or settings.prune is None:
         return {}
+    base = base or resolve_base(recipe, store)
     config = PruneConfig(
         base_path=base.path,
         base_digest=base.digest,

@@ -63,7 +63,9 @@ def test_rows_that_no_group_divides_are_refused(settings: dict[str, object]) -> 
     model = tiny_model()
     pytest.importorskip("bitsandbytes" if settings["scheme"] == "nf4" else "compressed_tensors")
     with pytest.raises(InputError, match="does not divide"):
-        quantise.compress(model, quantise.Settings.model_validate(settings), bases.facts_for(model.config), Calibration([]))
+        quantise.compress(
+            model, quantise.Settings.model_validate(settings), bases.facts_for(model.config), Calibration([])
+        )
 
 
 def test_router_and_output_layer_stay_whole() -> None:

@@ -9,13 +9,14 @@ on validation rows, never on test rows.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from yibu import compressors
 from yibu.compressors import CALIBRATION_ROWS, in_words
-from yibu.core.disk import digest_folder
+from yibu.core.disk import digest_file, digest_folder
 from yibu.core.recipe import PlugSettings, Settings
 from yibu.core.store import Artifact, Work, stage
 
@@ -41,7 +42,9 @@ class CompressSettings(Settings):
     prune: Annotated[Settings, PlugSettings("yibu.compressors", default="prune")] | None = Field(
         None, description="layers, tokens and experts that are dropped: a table of yibu.compressors.prune"
     )
-    recover: RecoverSettings | None = Field(None, description="train what is left after pruning, on the same train rows")
+    recover: RecoverSettings | None = Field(
+        None, description="train what is left after pruning, on the same train rows"
+    )
     quantise: Annotated[
         Annotated[Settings, PlugSettings("yibu.compressors", default="quantise")] | None, BeforeValidator(in_words)
     ] = Field(None, description="int8 | int4 | nf4, or a table of yibu.compressors.quantise")
@@ -61,7 +64,7 @@ class CompressSettings(Settings):
     def _each_in_its_section(self) -> Self:
         for section, changes in (("prune", "shape"), ("quantise", "bits")):
             table: Any = getattr(self, section)
-            if table is not None and compressors.FAMILY.load(table.kind).CHANGES != changes:
+            if table is not None and changes != compressors.FAMILY.load(table.kind).CHANGES:
                 raise ValueError(f"{table.kind} is no way to {section}")
         return self
 
@@ -99,10 +102,12 @@ class CompressConfig(Settings):
 def _general(config: PruneConfig) -> dict[str, str]:
     """The digest of the general text, which lies outside of the store."""
     path = getattr(config.prune, "general", None)
-    return {} if path is None else digest_folder(path)
+    if path is None:
+        return {}
+    return {"general": digest_folder(path) if Path(path).is_dir() else digest_file(path)}
 
 
-@stage(version=1, neutral=("base_path", "threads"))
+@stage(version=1, neutral=("base_path", "threads"), external=_general)
 def prune(config: PruneConfig, work: Work, *, data: Artifact, model: Artifact) -> None:
     """Merge a trained model and drop parts of it: ``model/`` (a plain Hugging Face folder, fp32), ``summary.json``.
 

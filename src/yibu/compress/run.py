@@ -143,7 +143,8 @@ def _shrink(
     wanted: Any = config.compress.quantise
     if wanted is None:
         return []
-    calibration = calibration_of(plain, facts, renderer, task, data, config.compress.calibration_rows)
+    tokens = wanted.expert_tokens if getattr(wanted, "method", "") == "gptq" else 0
+    calibration = calibration_of(plain, facts, renderer, task, data, config.compress.calibration_rows, tokens)
     plug = compressors.FAMILY.load(wanted.kind)
     return [{"kind": wanted.kind, **plug.compress(plain, wanted, facts, calibration)}]
 

@@ -17,9 +17,7 @@ _GROUPS = ("n_group", "num_group")
 _OF_EXPERTS = ("experts", "router")
 
 
-def drop_experts(
-    model: Any, facts: Facts, shares: Mapping[int, Sequence[float]], keep: int
-) -> dict[int, list[int]]:
+def drop_experts(model: Any, facts: Facts, shares: Mapping[int, Sequence[float]], keep: int) -> dict[int, list[int]]:
     """Keep `keep` routed experts of every layer, in the model and in its config; the numbers of those that stay.
 
     Where the router chooses groups of experts first, every group keeps equally many.
@@ -96,9 +94,7 @@ def _take(module: Any, kept: Sequence[int], total: int, owner: str) -> None:
         if buffer.shape and buffer.shape[0] == total:
             setattr(module, name, buffer[places].clone())
         elif not buffer.is_floating_point():
-            raise InputError(
-                "A table names experts by their number, so none can be dropped.", got=f"{owner}, {name}"
-            )
+            raise InputError("A table names experts by their number, so none can be dropped.", got=f"{owner}, {name}")
     for name in (*_COUNTS, "num_experts"):
         if getattr(module, name, None) == total:
             setattr(module, name, len(kept))

@@ -8,7 +8,6 @@ model of the same architecture, which can be trained again (``compress.recover``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -84,7 +83,9 @@ def texts_of(path: Path) -> list[str]:
     files = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise InputError(
-            "There is no general text at this path.", got=path, allowed="a file .txt or .md in UTF-8, or a folder of such"
+            "There is no general text at this path.",
+            got=path,
+            allowed="a file .txt or .md in UTF-8, or a folder of such",
         )
     try:
         lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -1,8 +1,8 @@
 """Weights of linear layers in fewer bits, in forms that plain transformers (and vLLM) loads.
 
-``int8`` and ``int4`` have a symmetric step per group, in the form of compressed-tensors (``pack-quantized``): rounded to
-the nearest, where in 4 bits the step of each group is the one of several that loses least; or by GPTQ (Frantar et al.
-2022, arXiv 2210.17323) on rows of train. ``nf4`` is that of bitsandbytes (Dettmers et al. 2023, arXiv 2305.14314).
+``int8`` and ``int4`` have a symmetric step per group, in the form of compressed-tensors (``pack-quantized``): rounded
+to the nearest, where in 4 bits the step of each group is the one of several that loses least; or by GPTQ (Frantar et
+al. 2022, arXiv 2210.17323) on rows of train. ``nf4`` is that of bitsandbytes (Dettmers et al. 2023, arXiv 2305.14314).
 
 The routed experts of a mixture are rounded one by one, where transformers fuses them to one weight too; bitsandbytes
 leaves those whole. Embedding and output layer stay in bf16 unless they are asked for; norms and routers always do.
@@ -50,16 +50,21 @@ class Settings(BaseSettings):
     )
     act_order: bool = Field(False, description="gptq takes the columns of the largest inputs first")
     embedding: bool = Field(
-        False, description="embedding and output layer too, in as many bits: plain transformers reads one number of them"
+        False,
+        description="embedding and output layer too, in as many bits, since plain transformers reads one number",
     )
     expert_tokens: int = Field(
-        128, ge=1, description="tokens that gptq wants each routed expert to see; rows are added until it has, or none is"
+        128,
+        ge=1,
+        description="tokens that gptq wants each routed expert to see: rows are added while there are any",
     )
 
     @model_validator(mode="after")
     def _of_one_form(self) -> Self:
         if self.scheme == "nf4" and (self.method != "nearest" or self.embedding):
-            raise ValueError("nf4 is rounded by bitsandbytes, linear layers alone; gptq and embedding go with int4, int8")
+            raise ValueError(
+                "nf4 is rounded by bitsandbytes, linear layers alone; gptq and embedding need int4 or int8"
+            )
         if self.act_order and self.method != "gptq":
             raise ValueError("act_order is an order of gptq; say method: gptq")
         return self
@@ -86,7 +91,7 @@ def compress(model: Any, settings: Settings, facts: Facts, calibration: Calibrat
     shapes |= {name: model.get_parameter(name).shape for name in fused}
     _check_rows(shapes, settings)
     total = sum(parameter.numel() for parameter in model.parameters())
-    told = {"scheme": settings.scheme, "method": settings.method, "layers": len(shapes)}
+    told: dict[str, Any] = {"scheme": settings.scheme, "method": settings.method, "layers": len(shapes)}
     told |= {"weights": sum(shape.numel() for shape in shapes.values()), "of": total}
     if settings.scheme != "nf4":
         model.yibu_scales, coverage = _round(model, settings, linears, ends, fused, calibration)
@@ -137,13 +142,16 @@ def _ends(model: Any) -> list[str]:
 
 def _fused(model: Any) -> list[str]:
     """Names of the weights of routed experts ``[E, R, C]``."""
-    return [
-        name for name, one in model.named_parameters() if one.dim() == 3 and name.endswith(tuple(_PROJECTIONS_OF))
-    ]
+    return [name for name, one in model.named_parameters() if one.dim() == 3 and name.endswith(tuple(_PROJECTIONS_OF))]
 
 
 def _round(
-    model: Any, settings: Settings, linears: Sequence[str], ends: Sequence[str], fused: Sequence[str], given: Calibration
+    model: Any,
+    settings: Settings,
+    linears: Sequence[str],
+    ends: Sequence[str],
+    fused: Sequence[str],
+    given: Calibration,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Round in place; the steps by their names on disk, and how many tokens the experts were seen with."""
     scales: dict[str, Any] = {}

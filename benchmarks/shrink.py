@@ -1,0 +1,224 @@
+"""How small does the tuned quickstart get, and what does it cost? Pruning, rounding, both, and both with recovery.
+
+The number of layers that go is chosen on validation rows (`CANDIDATES`, by bisection: the most layers with which the
+recovered model's loss stays below `SEARCH_LOSS` times the adapter's, which leaves room for rounding). Tokens go that
+no train row says, nor the general text `LEAST` times. Then each form is made by the stages of `yibu compress`, and is
+asked the test rows once, in fp32 like the adapter: the table is measured on rows that nothing was chosen on.
+
+Bytes are those of every file in the folder. Memory is the peak of a fresh process that loads the folder with plain
+transformers and answers once, and of llama-server with the pruned and recovered model as Q4_0.
+
+    YIBU_STORE=... python benchmarks/shrink.py --general ../shared/data/wikitext2/wikitext-2/test.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from claims import record
+from yibu import pipeline, tasks
+from yibu.core.record import read_rows
+from yibu.core.store import Artifact, Store
+from yibu.metrics.resample import Additive, mean
+from yibu.metrics.stats import bootstrap, permutation
+
+RECIPE = Path(__file__).parent.parent / "recipes" / "quickstart.yaml"
+CANDIDATES = (2, 4, 6)
+SEARCH_LOSS = 1.1
+LEAST = 3
+QUANTISE = "{scheme: int4, group: 64, method: gptq, embedding: true}"
+SHARE, POINTS, LOSS = 0.125, 2.0, 1.15  # goals
+MODEL = "model"
+
+_LOAD = """
+import resource, sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], local_files_only=True)
+ids = AutoTokenizer.from_pretrained(sys.argv[1], local_files_only=True)("chest pain", return_tensors="pt")["input_ids"]
+with torch.no_grad():
+    model(input_ids=ids)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def main(general: str, search_only: bool) -> None:
+    store, recipe = Store(), pipeline.load(RECIPE)
+    base, data = pipeline.resolve_base(recipe, store), pipeline.prepared(recipe, store)
+    model = pipeline.make_model(recipe, store, data, base)
+    layers = choose_layers(store, data, model, general)
+    if search_only:
+        return
+    table: dict[str, Artifact] = {}
+    for name, sections in forms(layers, general).items():
+        print(f"making {name}", flush=True)
+        table[name] = pipeline.make_small(pipeline.load(RECIPE, sections), store, data, model, base)
+    rows = list(read_rows(data.file("test.jsonl")))
+    task = tasks.build(pipeline.task_of(data), data.read_json("summary.json")["labels"])
+    groups = [row.group for row in rows]
+    adapter = asked(Path(base.path), model.path / "adapter", task, rows)
+    for name, small in table.items():
+        write_row(name, small, asked(small.path / MODEL, None, task, rows), adapter, groups)
+    print(f"layers dropped: {layers}")
+    served_by_llama(pipeline.load(RECIPE, forms(layers, general)["both_recovered"]), store, data, model, base)
+
+
+def pruned(layers: int, general: str) -> str:
+    some = f"layers: {layers}, " if layers else ""
+    return f"compress.prune={{{some}vocabulary: true, general: {general}, least: {LEAST}}}"
+
+
+def forms(layers: int, general: str) -> dict[str, tuple[str, ...]]:
+    """Overrides of the recipe for each row of the table."""
+    less, few = pruned(layers, general), f"compress.quantise={QUANTISE}"
+    more = ("compress.rows=100",)
+    return {
+        "prune": (less, *more),
+        "quantise": (few, *more),
+        "both": (less, few, *more),
+        "both_recovered": (less, "compress.recover={epochs: 1}", few, *more),
+    }
+
+
+def choose_layers(store: Store, data: Artifact, model: Artifact, general: str) -> int:
+    """The most layers of `CANDIDATES` that the validation loss allows, after recovery and before rounding."""
+    before = model.read_json("summary.json")["best_valid_loss"]
+    chosen, low, high = 0, 0, len(CANDIDATES) - 1
+    while low <= high:
+        middle = (low + high) // 2
+        sections = (pruned(CANDIDATES[middle], general), "compress.recover={epochs: 1}")
+        recipe = pipeline.load(RECIPE, sections)
+        recovered = pipeline.make_pruned(recipe, store, data, model)["recovered"]
+        loss = recovered.read_json("summary.json")["best_valid_loss"]
+        print(f"{CANDIDATES[middle]} layers: validation loss {loss:.4f}, the adapter {before:.4f}", flush=True)
+        if loss <= SEARCH_LOSS * before:
+            chosen, low = CANDIDATES[middle], middle + 1
+        else:
+            high = middle - 1
+    return chosen
+
+
+def asked(folder: Path, adapter: Path | None, task: Any, rows: Sequence[Any]) -> tuple[Any, Any]:
+    """Right or wrong for each row, and the loss of its right answer."""
+    from yibu.model.assemble import for_answers
+    from yibu.parity.asking import answers_of, losses_of
+
+    system = for_answers(folder, adapter, "lora", "cpu", "fp32")
+    losses = losses_of(system, task, rows)
+    answers = answers_of(system, task, rows)
+    right = [float(said == task.label(row)) for said, row in zip(answers, rows, strict=True)]
+    return np.asarray(right), losses
+
+
+def write_row(name: str, small: Artifact, own: tuple[Any, Any], adapter: tuple[Any, Any], groups: Any) -> None:
+    """Five claims: size, its share, figure, loss, memory."""
+    summary, prefix, n = small.read_json("summary.json"), f"deploy.shrink.{name}", len(own[0])
+    last = name == "both_recovered"
+    size, whole = summary["bytes"], summary["bytes_of_fp32"]
+    record(f"{prefix}.megabytes", size / 1e6, unit="MB of every file that is needed to serve", n=1)
+    record(
+        f"{prefix}.share_of_fp32",
+        size / whole,
+        unit="of 4 bytes for each parameter of the base",
+        n=1,
+        goal=f"<= {SHARE}" if last else None,
+    )
+    interval = bootstrap(mean(100 * own[0]), groups)
+    record(f"{prefix}.accuracy", interval.value, low=interval.low, high=interval.high, unit="% of test rows", n=n)
+    lost = permutation(mean(100 * adapter[0]), mean(100 * own[0]), groups)
+    record(
+        f"{prefix}.points_lost",
+        lost.difference,
+        low=lost.low,
+        high=lost.high,
+        unit="points of accuracy below the adapter, paired over groups",
+        n=n,
+        goal=f"<= {POINTS:g}" if last else None,
+    )
+    grown = bootstrap(
+        Additive(np.stack([own[1], adapter[1]], axis=1), lambda sums: sums[..., 0] / sums[..., 1]), groups
+    )
+    record(
+        f"{prefix}.loss_ratio",
+        grown.value,
+        low=grown.low,
+        high=grown.high,
+        unit="loss of the right answers / the adapter's",
+        n=n,
+        goal=f"<= {LOSS}" if last else None,
+    )
+    load = [sys.executable, "-c", _LOAD, str(small.path / MODEL)]
+    used = int(subprocess.run(load, capture_output=True, text=True, check=True).stdout.split()[-1])
+    over(f"{prefix}.memory_transformers", used, size, last, "plain transformers and torch")
+
+
+def over(claim: str, used: int, size: int, goal: bool, what: str) -> None:
+    allowed = 1.5 * size + 300e6
+    unit = f"peak memory of {what} / (1.5 x file + 300 MB); {used / 1e6:.0f} MB"
+    record(claim, used / allowed, unit=unit, n=1, goal="<= 1" if goal else None)
+
+
+def served_by_llama(recipe: Any, store: Store, data: Artifact, model: Artifact, base: Any) -> None:
+    """Size and memory of the pruned and recovered model in llama.cpp's own 4 bits; its answers are not scored here."""
+    from yibu.exporters._llama import Llama
+    from yibu.exporters._program import free_ports
+    from yibu.model.assemble import merged
+    from yibu.model.resolve import load_tokenizer
+
+    llama, parts = Llama.find(), pipeline.make_pruned(recipe, store, data, model, base)
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        merged(parts["pruned"].path / MODEL, parts["recovered"].path / "adapter", "lora").save_pretrained(place / "hf")
+        load_tokenizer(parts["pruned"].path / MODEL).save_pretrained(place / "hf")
+        llama.convert(place / "hf", place / "f16.gguf", "f16")
+        llama.quantise(place / "f16.gguf", place / "q4.gguf", "Q4_0")
+        size = (place / "q4.gguf").stat().st_size
+        whole = 4 * parts["pruned"].read_json("summary.json")["of"]
+        unit = "of 4 bytes for each parameter of the base; one GGUF file, Q4_0, pruned and recovered"
+        record("deploy.shrink.gguf.share_of_fp32", size / whole, unit=unit, n=1, goal=f"<= {SHARE}")
+        (port,) = free_ports(1)
+        server = [str(llama.home / "bin" / "llama-server"), "-m", str(place / "q4.gguf"), "-c", "512", "-t", "1"]
+        process = subprocess.Popen([*server, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            used = peak_once_asked(process.pid, port)
+        finally:
+            process.terminate()
+            process.wait()
+        over("deploy.shrink.gguf.memory_llama", used, size, True, "llama-server, 512 tokens of context")
+
+
+def peak_once_asked(pid: int, port: int) -> int:
+    """Bytes of memory at the peak, after one answer."""
+    import time
+
+    body = json.dumps({"messages": [{"role": "user", "content": "chest pain"}], "max_tokens": 8}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/chat/completions", body, {"Content-Type": "application/json"}
+    )
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(request, timeout=120):
+                break
+        except OSError:
+            time.sleep(0.5)
+    else:
+        raise RuntimeError("llama-server does not answer")
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--general", required=True, help="text whose tokens stay: a .txt file")
+    parser.add_argument("--search-only", action="store_true", help="choose on validation rows and stop")
+    given = parser.parse_args()
+    main(given.general, given.search_only)
