@@ -3,7 +3,7 @@
 The number of layers that go is chosen on validation rows (`CANDIDATES`, by bisection: the most layers with which the
 recovered model's loss stays below `SEARCH_LOSS` times the adapter's, which leaves room for rounding). Tokens go that
 no train row says, nor the general text `LEAST` times. Then each form is made by the stages of `yibu compress`, and is
-asked the test rows once, in fp32 like the adapter: the table is measured on rows that nothing was chosen on.
+asked the test rows once, like the adapter: the table is measured on rows that nothing was chosen on.
 
 Bytes are those of every file in the folder. Memory is the peak of a fresh process that loads the folder with plain
 transformers and answers once, and of llama-server with the pruned and recovered model as Q4_0.
@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,10 @@ from claims import record
 from yibu import pipeline, tasks
 from yibu.core.record import read_rows
 from yibu.core.store import Artifact, Store
+from yibu.evaluate import AnswerConfig, answer
 from yibu.metrics.resample import Additive, mean
 from yibu.metrics.stats import bootstrap, permutation
+from yibu.parity.outputs import answers_in
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "quickstart.yaml"
 CANDIDATES = (2, 4, 6)
@@ -51,10 +52,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
-def main(general: str, search_only: bool) -> None:
+def main(general: str, search_only: bool, only: str | None) -> None:
     store, recipe = Store(), pipeline.load(RECIPE)
     base, data = pipeline.resolve_base(recipe, store), pipeline.prepared(recipe, store)
     model = pipeline.make_model(recipe, store, data, base)
+    if only is not None:
+        small = pipeline.make_small(
+            pipeline.load(RECIPE, forms(CANDIDATES[1], general)[only]), store, data, model, base
+        )
+        asked(store, recipe, data, small.path / MODEL, small.id)
+        return
     layers = choose_layers(store, data, model, general)
     if search_only:
         return
@@ -62,12 +69,10 @@ def main(general: str, search_only: bool) -> None:
     for name, sections in forms(layers, general).items():
         print(f"making {name}", flush=True)
         table[name] = pipeline.make_small(pipeline.load(RECIPE, sections), store, data, model, base)
-    rows = list(read_rows(data.file("test.jsonl")))
-    task = tasks.build(pipeline.task_of(data), data.read_json("summary.json")["labels"])
-    groups = [row.group for row in rows]
-    adapter = asked(Path(base.path), model.path / "adapter", task, rows)
+    groups = [row.group for row in read_rows(data.file("test.jsonl"))]
+    adapter = asked(store, recipe, data, Path(base.path), base.digest, model)
     for name, small in table.items():
-        write_row(name, small, asked(small.path / MODEL, None, task, rows), adapter, groups)
+        write_row(name, small, asked(store, recipe, data, small.path / MODEL, small.id), adapter, groups)
     print(f"layers dropped: {layers}")
     served_by_llama(pipeline.load(RECIPE, forms(layers, general)["both_recovered"]), store, data, model, base)
 
@@ -80,7 +85,7 @@ def pruned(layers: int, general: str) -> str:
 def forms(layers: int, general: str) -> dict[str, tuple[str, ...]]:
     """Overrides of the recipe for each row of the table."""
     less, few = pruned(layers, general), f"compress.quantise={QUANTISE}"
-    more = ("compress.rows=100",)
+    more = ("compress.rows=60",)  # the gates of the stage; the table has rows of its own
     return {
         "prune": (less, *more),
         "quantise": (few, *more),
@@ -107,16 +112,29 @@ def choose_layers(store: Store, data: Artifact, model: Artifact, general: str) -
     return chosen
 
 
-def asked(folder: Path, adapter: Path | None, task: Any, rows: Sequence[Any]) -> tuple[Any, Any]:
-    """Right or wrong for each row, and the loss of its right answer."""
+def asked(
+    store: Store, recipe: Any, data: Artifact, folder: Path, digest: str, model: Artifact | None = None
+) -> tuple[Any, Any]:
+    """Right or wrong for each test row, and the loss of its right answer; in the type that `yibu evaluate` takes."""
     from yibu.model.assemble import for_answers
-    from yibu.parity.asking import answers_of, losses_of
+    from yibu.parity.asking import losses_of
 
-    system = for_answers(folder, adapter, "lora", "cpu", "fp32")
-    losses = losses_of(system, task, rows)
-    answers = answers_of(system, task, rows)
+    settings, labels = recipe.evaluate, data.read_json("summary.json")["labels"]
+    config = AnswerConfig(
+        base_path=str(folder),
+        base_digest=digest,
+        task=pipeline.task_of(data),
+        split="test",
+        batch_size=settings.batch_size,
+        dtype=settings.dtype,
+        device=settings.device,
+        threads=settings.threads,
+    )
+    answers = answers_in(store.run(answer, config, data=data, **({} if model is None else {"model": model})))
+    task, rows = tasks.build(config.task, labels), list(read_rows(data.file("test.jsonl")))
     right = [float(said == task.label(row)) for said, row in zip(answers, rows, strict=True)]
-    return np.asarray(right), losses
+    adapter = None if model is None else model.path / "adapter"
+    return np.asarray(right), losses_of(for_answers(folder, adapter, "lora", "cpu", settings.dtype), task, rows)
 
 
 def write_row(name: str, small: Artifact, own: tuple[Any, Any], adapter: tuple[Any, Any], groups: Any) -> None:
@@ -220,5 +238,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--general", required=True, help="text whose tokens stay: a .txt file")
     parser.add_argument("--search-only", action="store_true", help="choose on validation rows and stop")
+    parser.add_argument(
+        "--only", help="make and ask one form with the middle candidate, so that two can run side by side"
+    )
     given = parser.parse_args()
-    main(given.general, given.search_only)
+    main(given.general, given.search_only, given.only)
