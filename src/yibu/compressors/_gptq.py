@@ -13,7 +13,7 @@ from yibu.compressors._layers import layers_of
 from yibu.core.progress import track
 
 Round = Callable[[str, Any, Any], Any]
-"""``(name, weight [R, C], hessian [C, C]) -> rounded weight``."""
+"""``(name, weight [R, C], hessian [C, C] or None where no token was seen) -> rounded weight``."""
 
 
 def round_layers(
@@ -42,7 +42,7 @@ def round_layers(
                 for state, call in zip(states, calls, strict=True):
                     _through(layer, state, call[number])
             for name, module in own.items():
-                module.weight.data = round_one(name, module.weight.data, hessians[name])
+                module.weight.data = round_one(name, module.weight.data, hessians.get(name))
             for name, module in mixtures.items():
                 seen[name] = _round_experts(name, module, routed[name], round_one)
             states = [_through(layer, state, call[number]) for state, call in zip(states, calls, strict=True)]

@@ -100,7 +100,11 @@ def compress(model: Any, settings: Settings, facts: Facts, calibration: Calibrat
 
 
 def save(model: Any, folder: Path, settings: Settings) -> None:
-    """A Hugging Face folder whose config says how its weights are to be read."""
+    """A Hugging Face folder whose config says how its weights are to be read.
+
+    Raises:
+        InputError: the form of compressed-tensors cannot be written for this architecture.
+    """
     import torch
 
     with tempfile.TemporaryDirectory(prefix=".yibu-", dir=folder.parent) as name:
@@ -108,6 +112,7 @@ def save(model: Any, folder: Path, settings: Settings) -> None:
         if settings.scheme != "nf4":
             model.to(torch.bfloat16).save_pretrained(place)
             packed = pack_folder(place, folder, model.yibu_scales, bits(settings))
+            _check_names(model, packed)
             _write_form(folder / "config.json", packed, settings)
             return
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -165,6 +170,8 @@ def _round(
         return keep(name, *nearest(weight_RC, bits(settings), settings.group))
 
     def by_inputs(name: str, weight_RC: Any, hessian_CC: Any) -> Any:
+        if hessian_CC is None or len(hessian_CC) != weight_RC.shape[1]:  # not asked, or a layer of another product
+            return to_nearest(name, weight_RC)
         return keep(name, *gptq(weight_RC, hessian_CC, bits(settings), settings.group, settings.act_order))
 
     coverage = None
@@ -211,6 +218,21 @@ def _coverage(seen: Mapping[str, Sequence[int]], wanted: int) -> dict[str, Any] 
         "least": counts[0],
         "median": counts[len(counts) // 2],
     }
+
+
+def _check_names(model: Any, packed: Sequence[str]) -> None:
+    """Every rounded weight is in the file under its own name.
+
+    Raises:
+        InputError: transformers writes this architecture under other names.
+    """
+    if lost := sorted(set(model.yibu_scales) - set(packed)):
+        raise InputError(
+            "transformers writes the weights of this architecture under other names, so they cannot be packed.",
+            got=f"{type(model).__name__}; {len(lost)} weights, among them {lost[0]}",
+            allowed="architectures whose names are the same in memory and in files; experts apart",
+            do="leave compress.quantise out, or quantise in another format that knows the architecture",
+        )
 
 
 def _write_form(path: Path, packed: Sequence[str], settings: Settings) -> None:
