@@ -52,17 +52,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
-def main(general: str, search_only: bool, only: str | None) -> None:
+def main(general: str, search_only: bool, only: str | None, layers: int | None) -> None:
     store, recipe = Store(), pipeline.load(RECIPE)
     base, data = pipeline.resolve_base(recipe, store), pipeline.prepared(recipe, store)
     model = pipeline.make_model(recipe, store, data, base)
     if only is not None:
-        small = pipeline.make_small(
-            pipeline.load(RECIPE, forms(CANDIDATES[1], general)[only]), store, data, model, base
-        )
+        small = pipeline.make_small(pipeline.load(RECIPE, forms(layers or 0, general)[only]), store, data, model, base)
         asked(store, recipe, data, small.path / MODEL, small.id)
         return
-    layers = choose_layers(store, data, model, general)
+    layers = choose_layers(store, data, model, general) if layers is None else layers
     if search_only:
         return
     table: dict[str, Artifact] = {}
@@ -104,7 +102,12 @@ def choose_layers(store: Store, data: Artifact, model: Artifact, general: str) -
         recipe = pipeline.load(RECIPE, sections)
         recovered = pipeline.make_pruned(recipe, store, data, model)["recovered"]
         loss = recovered.read_json("summary.json")["best_valid_loss"]
-        print(f"{CANDIDATES[middle]} layers: validation loss {loss:.4f}, the adapter {before:.4f}", flush=True)
+        record(
+            f"deploy.shrink.search.layers_{CANDIDATES[middle]}.loss_ratio",
+            loss / before,
+            unit=f"validation loss of the recovered model / the adapter's; chosen if <= {SEARCH_LOSS}",
+            n=data.read_json("summary.json")["splits"]["valid"],
+        )
         if loss <= SEARCH_LOSS * before:
             chosen, low = CANDIDATES[middle], middle + 1
         else:
@@ -238,8 +241,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--general", required=True, help="text whose tokens stay: a .txt file")
     parser.add_argument("--search-only", action="store_true", help="choose on validation rows and stop")
-    parser.add_argument(
-        "--only", help="make and ask one form with the middle candidate, so that two can run side by side"
-    )
+    parser.add_argument("--only", help="make and ask this form alone, so that two can run side by side")
+    parser.add_argument("--layers", type=int, help="drop so many, without a search")
     given = parser.parse_args()
-    main(given.general, given.search_only, given.only)
+    main(given.general, given.search_only, given.only, given.layers)
