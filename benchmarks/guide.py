@@ -70,6 +70,9 @@ def recipe_of(given: argparse.Namespace, system: str, seed: int, lr: float | Non
         f"train.epochs={given.epochs}",
         "evaluate.folds=null",
         "evaluate.gates={}",
+        "evaluate.recalibrate=none",
+        "bench=null",
+        "retain=null",
         f"data.limit={{train: {given.rows}, valid: {given.valid_rows}, test: {given.test_rows}}}",
         *SYSTEMS[system],
     ]
@@ -181,7 +184,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--valid-rows", type=int, default=200)
-    parser.add_argument("--test-rows", type=int, default=400)
+    parser.add_argument("--test-rows", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=1005, help="of BLiMP's 6,700, evenly")
     parser.add_argument("--documents", type=int, default=6, help="articles of WikiText-2")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,7 @@ from yibu.augment import AugmentSettings, augment
 from yibu.bench import BenchConfig, BenchSettings, bench
 from yibu.compress import MODEL, CompressConfig, CompressSettings, PruneConfig, checks_of, compress, prune
 from yibu.core import log
+from yibu.core.cluster import Share, side_by_side
 from yibu.core.errors import InputError, RecipeError
 from yibu.core.recipe import PlugSettings, Settings, apply_overrides, dump_yaml, load_yaml, parse
 from yibu.core.store import Artifact, Store
@@ -427,30 +428,60 @@ def make_bundles(
 def make_folds(recipe: Recipe, store: Store, base: BaseSettings) -> dict[str, Artifact]:
     """A model for every fold and seed, and what it says to the rows of its fold: what `pool` asks for.
 
-    Everything is an artifact of its own, so that an interrupted cross-validation loses one fold at most.
+    Everything is an artifact of its own, so that an interrupted cross-validation loses one fold at most. With
+    ``train.engine: ray`` the folds are tasks of a Ray cluster, unless each needs several processes itself.
     """
-    settings, rows = recipe.evaluate, _rows(recipe, store)
+    settings = recipe.evaluate
     assert settings.folds is not None
+    jobs = [(number, seed) for number in range(settings.folds) for seed in range(settings.fold_seeds)]
+    told, began = "fold %d of %d is measured; about %.0f minutes left", time.monotonic()
+
+    def say(done: int) -> None:
+        _logger.info(told, done, len(jobs), (time.monotonic() - began) / done * (len(jobs) - done) / 60)
+
+    spread = recipe.train.engine == "ray" and recipe.train.processes == 1
+    if spread:
+        _rows(recipe, store)  # once, before all ask for it
+        table = {"recipe": recipe.as_config(), "base": base.as_config(), "root": str(store.root)}
+        share = Share(recipe.train.threads, on_gpu=recipe.train.device != "cpu")
+        calls = [{**table, "number": number, "seed": seed} for number, seed in jobs]
+        for done, _ in enumerate(side_by_side(_fold_elsewhere, calls, share, "train.engine: ray"), start=1):
+            say(done)
     parts: dict[str, Artifact] = {}
-    done, began = 0, time.monotonic()
-    for number in range(settings.folds):
-        data = _grown(recipe, store, store.run(fold, FoldConfig(number=number), data=rows))
-        held_out = "valid" if _is_recalibrated(settings, task_of(data)) else None
-        parts[f"fold{number}_data"] = data
-        parts[f"fold{number}_base_answers"] = _answers(recipe, store, base, data, split="test")
-        if held_out:
-            parts[f"fold{number}_valid_base_answers"] = _answers(recipe, store, base, data, split="valid")
-        for seed in range(settings.fold_seeds):
-            name = f"fold{number}_seed{seed}"
-            again = recipe.train.model_copy(update={"seed": recipe.train.seed + seed})
-            config = Config(base=base, task=task_of(data), adapter=recipe.adapter, train=again)
-            model = parts[f"{name}_model"] = store.run(train, config, data=data)
-            parts[f"{name}_answers"] = _answers(recipe, store, base, data, model, split="test")
-            if held_out:
-                parts[f"{name}_valid_answers"] = _answers(recipe, store, base, data, model, split="valid")
-            done, total = done + 1, settings.folds * settings.fold_seeds
-            left = (time.monotonic() - began) / done * (total - done) / 60
-            _logger.info("fold %d of %d is measured; about %.0f minutes left", done, total, left)
+    for done, (number, seed) in enumerate(jobs, start=1):
+        parts |= _fold(recipe, store, base, number, seed)
+        if not spread:
+            say(done)
+    return parts
+
+
+def _fold_elsewhere(
+    recipe: dict[str, Any], base: dict[str, Any], root: str, number: int, seed: int, threads: int
+) -> None:
+    """In a worker of a cluster: a fold into the store."""
+    given = parse(Recipe, recipe)
+    local = given.train.model_copy(update={"engine": "local", "threads": threads})
+    measured = given.evaluate.model_copy(update={"threads": threads})
+    here = given.model_copy(update={"train": local, "evaluate": measured})
+    _fold(here, Store(root), parse(BaseSettings, base), number, seed)
+
+
+def _fold(recipe: Recipe, store: Store, base: BaseSettings, number: int, seed: int) -> dict[str, Artifact]:
+    """One fold by one seed: rows, model and answers."""
+    data = _grown(recipe, store, store.run(fold, FoldConfig(number=number), data=_rows(recipe, store)))
+    again = recipe.train.model_copy(update={"seed": recipe.train.seed + seed})
+    config = Config(base=base, task=task_of(data), adapter=recipe.adapter, train=again)
+    model = store.run(train, config, data=data)
+    of_fold, of_seed = f"fold{number}", f"fold{number}_seed{seed}"
+    parts = {
+        f"{of_fold}_data": data,
+        f"{of_fold}_base_answers": _answers(recipe, store, base, data, split="test"),
+        f"{of_seed}_model": model,
+        f"{of_seed}_answers": _answers(recipe, store, base, data, model, split="test"),
+    }
+    if _is_recalibrated(recipe.evaluate, task_of(data)):
+        parts[f"{of_fold}_valid_base_answers"] = _answers(recipe, store, base, data, split="valid")
+        parts[f"{of_seed}_valid_answers"] = _answers(recipe, store, base, data, model, split="valid")
     return parts
 
 

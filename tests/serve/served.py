@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,16 @@ class Served:
 
     def __init__(self, store: Store, *words: str) -> None:
         command = [sys.executable, "-m", "yibu", "serve", *words, "serve.port=0", "--json", "--store", str(store.root)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # A pipe that nobody reads is full after 64 KiB, and the server then waits at its next line.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `__exit__`)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr, text=True)
 
     def __enter__(self) -> Served:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            assert self.process.stderr is not None
-            raise AssertionError(self.process.stderr.read())
+            self.process.wait(60)
+            raise AssertionError(self.log())
         self.told = json.loads(line)
         self.address = self.told["address"]
         return self
@@ -71,11 +74,16 @@ class Served:
         assert len(found) == 1
         return found[0]
 
+    def log(self) -> str:
+        """What it has written on stderr."""
+        file = self._stderr.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode()  # the place to write at is the server's too
+
     def end(self) -> tuple[int, str]:
         """SIGTERM; the exit code and what it wrote on stderr."""
         self.process.send_signal(signal.SIGTERM)
-        _, log = self.process.communicate(timeout=60)
-        return self.process.returncode, log
+        self.process.communicate(timeout=60)
+        return self.process.returncode, self.log()
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
@@ -85,6 +93,7 @@ class Served:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.communicate()
+        self._stderr.close()
 
 
 def alone(base: Path, adapters: dict[str, Adapter], prompt: list[dict[str, str]], num_tokens: int) -> dict[str, str]:

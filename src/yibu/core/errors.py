@@ -19,7 +19,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class YibuError(Exception):
@@ -60,6 +61,16 @@ class YibuError(Exception):
             "allowed": None if self.allowed is None else _short(self.allowed, limit=600),
             "do": self.do,
         }
+
+
+def from_dict(table: Mapping[str, Any]) -> YibuError:
+    """The error that another process told by `YibuError.as_dict`; of a kind that is not ours: a `TrainingError`."""
+    kind = globals().get(str(table["error"]))
+    if not (isinstance(kind, type) and issubclass(kind, YibuError)):
+        kind = TrainingError
+    made = kind.__new__(kind)
+    YibuError.__init__(made, table["what"], got=table["got"], allowed=table["allowed"], do=table["do"])
+    return made
 
 
 class InputError(YibuError):

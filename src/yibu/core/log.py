@@ -39,3 +39,5 @@ def configure(verbose: bool = False, json_lines: bool = False) -> None:
     else:
         handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
     LOGGER.addHandler(handler)
+    # It says at each import that kernels of a hub are missing, which no base but a 4-bit one would use.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yibu.core import log, progress
-from yibu.core.errors import InputError, TrainingError
-from yibu.train.rank import Job, Leader, Place, error_of, follow, place, require_gpus
+from yibu.core.errors import InputError, TrainingError, from_dict
+from yibu.train.rank import Job, Leader, Place, follow, place, require_gpus
 
 if TYPE_CHECKING:
     from yibu.core.store import Artifact, Work
@@ -138,10 +138,10 @@ def why(job: Job, codes: Mapping[int, int], size: int) -> BaseException:
     tables = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(job.errors.glob("error-*.json"))]
     own = sorted((table for table in tables if table["silent"] is None), key=lambda table: table["time"])
     if own:
-        return error_of(own[0])
+        return from_dict(own[0])
     silent = [table for table in tables if table["silent"] and table["rank"] == 0]
     if silent:
-        return error_of(silent[0])
+        return from_dict(silent[0])
     if codes and set(codes.values()) <= {130, 128 + signal.SIGTERM, -signal.SIGTERM}:
         return KeyboardInterrupt()
     said = {table["rank"] for table in tables}
@@ -154,7 +154,7 @@ def why(job: Job, codes: Mapping[int, int], size: int) -> BaseException:
             got=_end_of(codes[rank]),
             do="look at memory (dmesg, `yibu check`); the same command goes on from the last checkpoint",
         )
-    return error_of(tables[0]) if tables else TrainingError("The run stopped: its processes ended.", got=dict(codes))
+    return from_dict(tables[0]) if tables else TrainingError("The run stopped: its processes ended.", got=dict(codes))
 
 
 def _end_of(code: int) -> str:

@@ -21,9 +21,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from yibu.core import errors, log, progress
+from yibu.core import log, progress
 from yibu.core.artifact import open_artifact
-from yibu.core.errors import InputError, TrainingError, YibuError
+from yibu.core.errors import InputError, YibuError
 from yibu.core.store import Work, write_atomically
 
 logger = log.get("rank")
@@ -206,14 +206,6 @@ def _part_of(store: Any, number: int) -> Any:
     from torch.distributed.distributed_c10d import PrefixStore
 
     return PrefixStore(f"yibu/run/{number}", store)
-
-
-def error_of(table: dict[str, Any]) -> YibuError:
-    """The error that a rank left behind; one that is not ours as a `TrainingError`."""
-    kind = getattr(errors, str(table["error"]), TrainingError)
-    made = kind.__new__(kind)
-    YibuError.__init__(made, table["what"], got=table["got"], allowed=table["allowed"], do=table["do"])
-    return made  # type: ignore[no-any-return]
 
 
 def main(path: str) -> None:
