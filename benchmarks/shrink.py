@@ -27,7 +27,8 @@ import numpy as np
 from claims import record
 from yibu import pipeline, tasks
 from yibu.core.record import read_rows
-from yibu.core.store import Artifact, Store
+from yibu.core.recipe import Settings
+from yibu.core.store import Artifact, Store, Work, stage
 from yibu.evaluate import AnswerConfig, answer
 from yibu.metrics.resample import Additive, mean
 from yibu.metrics.stats import bootstrap, permutation
@@ -115,13 +116,30 @@ def choose_layers(store: Store, data: Artifact, model: Artifact, general: str) -
     return chosen
 
 
+class LossConfig(Settings):
+    """Whose losses on test rows."""
+
+    path: str
+    digest: str
+    dtype: str
+
+
+@stage(version=1, neutral=("path",), name="shrink_losses")
+def losses(config: LossConfig, work: Work, *, data: Artifact, model: Artifact | None = None) -> None:
+    """The loss of each test row's right answer: an artifact, so that a measurement that is cut short goes on."""
+    from yibu.model.assemble import for_answers
+    from yibu.parity.asking import losses_of
+
+    adapter = None if model is None else model.path / "adapter"
+    task = tasks.build(pipeline.task_of(data), data.read_json("summary.json")["labels"])
+    system = for_answers(Path(config.path), adapter, "lora", "cpu", config.dtype)
+    work.write_json("losses.json", losses_of(system, task, list(read_rows(data.file("test.jsonl")))).tolist())
+
+
 def asked(
     store: Store, recipe: Any, data: Artifact, folder: Path, digest: str, model: Artifact | None = None
 ) -> tuple[Any, Any]:
     """Right or wrong for each test row, and the loss of its right answer; in the type that `yibu evaluate` takes."""
-    from yibu.model.assemble import for_answers
-    from yibu.parity.asking import losses_of
-
     settings, labels = recipe.evaluate, data.read_json("summary.json")["labels"]
     config = AnswerConfig(
         base_path=str(folder),
@@ -133,11 +151,12 @@ def asked(
         device=settings.device,
         threads=settings.threads,
     )
-    answers = answers_in(store.run(answer, config, data=data, **({} if model is None else {"model": model})))
+    given = {"data": data} if model is None else {"data": data, "model": model}
+    answers = answers_in(store.run(answer, config, **given))
     task, rows = tasks.build(config.task, labels), list(read_rows(data.file("test.jsonl")))
     right = [float(said == task.label(row)) for said, row in zip(answers, rows, strict=True)]
-    adapter = None if model is None else model.path / "adapter"
-    return np.asarray(right), losses_of(for_answers(folder, adapter, "lora", "cpu", settings.dtype), task, rows)
+    lost = store.run(losses, LossConfig(path=str(folder), digest=digest, dtype=settings.dtype), **given)
+    return np.asarray(right), np.asarray(lost.read_json("losses.json"))
 
 
 def write_row(name: str, small: Artifact, own: tuple[Any, Any], adapter: tuple[Any, Any], groups: Any) -> None:
