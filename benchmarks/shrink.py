@@ -26,8 +26,8 @@ import numpy as np
 
 from claims import record
 from yibu import pipeline, tasks
-from yibu.core.record import read_rows
 from yibu.core.recipe import Settings
+from yibu.core.record import read_rows
 from yibu.core.store import Artifact, Store, Work, stage
 from yibu.evaluate import AnswerConfig, answer
 from yibu.metrics.resample import Additive, mean
