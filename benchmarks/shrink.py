@@ -38,7 +38,7 @@ RECIPE = Path(__file__).parent.parent / "recipes" / "quickstart.yaml"
 CANDIDATES = (2, 4, 6)
 SEARCH_LOSS = 1.1
 LEAST = 3
-QUANTISE = "{scheme: int4, group: 64, method: gptq, embedding: true}"
+QUANTISE = "{scheme: int4, group: 32, method: gptq, embedding: true}"
 SHARE, POINTS, LOSS = 0.125, 2.0, 1.15  # goals
 MODEL = "model"
 

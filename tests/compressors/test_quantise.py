@@ -155,6 +155,25 @@ def test_gptq_of_a_whole_model_is_nearer_on_the_rows_it_saw(architecture: str, t
         assert not torch.equal(after.experts.down_proj, before.experts.down_proj)
 
 
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_gptq_of_the_output_layer_tied_or_not(architecture: str, tmp_path: Path) -> None:
+    """The layers below are whole here, so that nothing else is rounded."""
+    lost = {}
+    for method in ("nearest", "gptq"):
+        model = tiny_model(architecture)
+        whole = logits_of_rows(model)
+        wanted = quantise.Settings(method=method, embedding=True)
+        names = quantise._ends(model)
+        assert ("lm_head" in names) == (not model.config.tie_word_embeddings)
+        quantise._round(model, wanted, [], [quantise._head(model)], [], Calibration(ROWS))
+        if model.config.tie_word_embeddings:  # what enters stays whole, to see the end alone
+            head = model.lm_head.weight.data
+            model.lm_head.weight = torch.nn.Parameter(head.clone())
+            model.model.embed_tokens.weight.data = tiny_model(architecture).model.embed_tokens.weight.data
+        lost[method] = float((logits_of_rows(model) - whole).square().mean())
+    assert 0 < lost["gptq"] < lost["nearest"]
+
+
 @pytest.mark.parametrize("method", ["nearest", "gptq"])
 def test_an_architecture_with_other_names_on_disk_says_so(method: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="under other names"):

@@ -50,6 +50,20 @@ def round_layers(
     return seen
 
 
+def products_before_head(model: Any, rows: Sequence[Sequence[int]]) -> Any:
+    """Sum over tokens of the products of what the output layer is given ``[C, C]``."""
+    import torch
+
+    total: Any = 0
+    with torch.no_grad(), track("GPTQ, output layer", total=len(rows)) as bar:
+        for row in rows:
+            output = model.get_decoder()(input_ids=torch.tensor([list(row)]), use_cache=False)
+            state_TC = output.last_hidden_state[0].float()
+            total = total + state_TC.T @ state_TC
+            bar.advance()
+    return total
+
+
 def _beginnings(model: Any, layers: Any, rows: Sequence[Sequence[int]]) -> tuple[list[Any], list[list[Any]]]:
     """What enters the first layer of each row, and with what else each layer is called (masks, positions)."""
     import torch

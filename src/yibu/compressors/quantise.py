@@ -21,7 +21,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from yibu.compressors import Calibration
-from yibu.compressors._gptq import round_layers
+from yibu.compressors._gptq import products_before_head, round_layers
 from yibu.compressors._packed import pack_folder
 from yibu.compressors._rounding import gptq, nearest
 from yibu.core.architecture import Facts
@@ -138,6 +138,12 @@ def _linears(model: Any, facts: Facts) -> list[str]:
     ]
 
 
+def _head(model: Any) -> str:
+    """Name of the module whose weight is that of the output layer: itself, or the embedding that it is tied to."""
+    weight = (model.get_output_embeddings() or model.get_input_embeddings()).weight
+    return next(name for name, module in model.named_modules() if getattr(module, "weight", None) is weight)
+
+
 def _ends(model: Any) -> list[str]:
     """Names of the embedding, and of an output layer with a weight of its own."""
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
@@ -180,6 +186,10 @@ def _round(
         inside = [name for name in linears if _LAYER in f".{name}"]
         seen = round_layers(model, given.rows, inside, mixtures, by_inputs)
         coverage = _coverage(seen, settings.expert_tokens)
+        head = _head(model)
+        if head in ends:  # a tied embedding is rounded for what it does at the end: that is where the error counts
+            module = model.get_submodule(head)
+            module.weight.data = by_inputs(head, module.weight.data, products_before_head(model, given.rows))
     for name in [*linears, *ends]:
         if name not in scales:
             module = model.get_submodule(name)
