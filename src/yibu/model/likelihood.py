@@ -5,7 +5,7 @@ sequence without padding. Each token attends to its ancestors alone. So the two 
 of a question and questions that begin alike share what they share, and the head, a fifth of a small model's work, is
 applied only where a token is scored. `yibu.model.score` does the same for one set of answers behind every prompt.
 
-Legend: T tokens of a batch, U tokens that predict, V vocabulary, N scored tokens.
+Legend: T tokens of a batch, U tokens that predict, H hidden size, V vocabulary, N scored tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from yibu.core.log import get
 from yibu.core.progress import track
 from yibu.model.kernels import fast_fp32
-from yibu.model.packing import causal_model, head_logits, hidden_states, make_pack
+from yibu.model.packing import causal_model, head_logits, head_weight, hidden_states, make_pack
 from yibu.model.render import Example
 from yibu.model.score import TOLERANCE
 
@@ -99,8 +99,12 @@ def likelihoods(
     greedy = [True] * len(asked)
     with track(title, total=len(asked)) as progress, fast_fp32():
         parts = _trees(asked, max_tokens) if tree else _lines(asked)
+        head_VH = head_weight(model)
         for part in parts:
-            scores_N, first_N = _in_tree(model, part) if tree else _alone(model, asked[part.owners[0]])
+            if tree:
+                scores_N, first_N = _in_tree(model, part, head_VH)
+            else:
+                scores_N, first_N = _alone(model, asked[part.owners[0]], head_VH)
             for owner, score, first in zip(part.owners, scores_N.tolist(), first_N.tolist(), strict=True):
                 log_probs[owner] += score
                 greedy[owner] = greedy[owner] and first
@@ -184,7 +188,7 @@ def _lines(asked: Sequence[Asked]) -> Iterator[_Tree]:
 
 
 @torch.no_grad()
-def _in_tree(model: Any, tree: _Tree) -> tuple[Tensor, Tensor]:
+def _in_tree(model: Any, tree: _Tree, head_VH: Tensor) -> tuple[Tensor, Tensor]:
     device = next(causal_model(model).parameters()).device
     place_T = torch.arange(len(tree.tokens))
     # In the order of a walk a token's descendants are a run behind it.
@@ -197,25 +201,28 @@ def _in_tree(model: Any, tree: _Tree) -> tuple[Tensor, Tensor]:
     )
     # A token before a fork predicts several; its logits are computed once.
     places_U, which_N = torch.unique(torch.tensor(tree.places), return_inverse=True)
-    return _gathered(model, output.last_hidden_state[0, places_U.to(device)], which_N, tree.targets)
+    hidden_UH = output.last_hidden_state[0, places_U.to(device)]
+    return _gathered(model, hidden_UH, head_VH, which_N, tree.targets)
 
 
 @torch.no_grad()
-def _alone(model: Any, one: Asked) -> tuple[Tensor, Tensor]:
+def _alone(model: Any, one: Asked, head_VH: Tensor) -> tuple[Tensor, Tensor]:
     marks = (False,) * len(one.context) + (True,) * len(one.continuation)
     pack = make_pack([Example((*one.context, *one.continuation), marks)])
     device = next(causal_model(model).parameters()).device
     hidden_NH = hidden_states(model, pack.to(device))
-    return _gathered(model, hidden_NH, torch.arange(len(one.continuation)), one.continuation)
+    return _gathered(model, hidden_NH, head_VH, torch.arange(len(one.continuation)), one.continuation)
 
 
-def _gathered(model: Any, hidden_UH: Tensor, which_N: Tensor, targets: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _gathered(
+    model: Any, hidden_UH: Tensor, head_VH: Tensor, which_N: Tensor, targets: Sequence[int]
+) -> tuple[Tensor, Tensor]:
     """Log probability of each target, and whether it is the first choice, on the CPU."""
     targets_N = torch.tensor(list(targets), device=hidden_UH.device)
     scores_N = torch.zeros(len(targets))
     first_N = torch.zeros(len(targets), dtype=torch.bool)
     for begin in range(0, len(hidden_UH), _LOGITS_AT_ONCE):
-        logits_UV = head_logits(model, hidden_UH[begin : begin + _LOGITS_AT_ONCE])
+        logits_UV = head_logits(model, hidden_UH[begin : begin + _LOGITS_AT_ONCE], head_VH)
         best_U = logits_UV.amax(dim=-1)
         here = torch.nonzero((which_N >= begin) & (which_N < begin + len(logits_UV)))[:, 0]
         rows = (which_N[here] - begin).to(hidden_UH.device)

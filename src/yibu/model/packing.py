@@ -193,11 +193,21 @@ def target_log_probs(model: Any, hidden_NH: Tensor, targets_N: Tensor) -> Tensor
 
 
 @torch.no_grad()
-def head_logits(model: Any, hidden_NH: Tensor) -> Tensor:
-    """Logits ``[N, V]`` in fp32, scaled and capped as the architecture does."""
+def head_weight(model: Any) -> Tensor:
+    """The output layer's weight ``[V, H]`` in fp32: a copy unless it is so, for whoever asks for logits many times."""
+    weight: Tensor = causal_model(model).get_output_embeddings().weight
+    return weight.float()
+
+
+def head_logits(model: Any, hidden_NH: Tensor, weight_VH: Tensor | None = None) -> Tensor:
+    """Logits ``[N, V]`` in fp32, scaled and capped as the architecture does.
+
+    Args:
+        weight_VH: see `head_weight`.
+    """
     causal = causal_model(model)
-    head = causal.get_output_embeddings()
-    bias = None if head.bias is None else head.bias.float()
-    logits_NV = F.linear(hidden_NH.float() * logit_scale(causal), head.weight.float(), bias)
+    bias = causal.get_output_embeddings().bias
+    weight_VH = head_weight(model) if weight_VH is None else weight_VH
+    logits_NV = F.linear(hidden_NH.float() * logit_scale(causal), weight_VH, None if bias is None else bias.float())
     softcap = softcap_of(causal)
     return logits_NV if softcap is None else torch.tanh(logits_NV / softcap) * softcap

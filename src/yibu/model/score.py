@@ -21,14 +21,17 @@ from torch import Tensor
 
 from yibu.core.log import get
 from yibu.core.progress import track
-from yibu.model.packing import causal_model, example_losses, head_logits, make_pack
+from yibu.model.kernels import fast_fp32
+from yibu.model.packing import causal_model, example_losses, head_logits, head_weight, make_pack
 from yibu.model.render import Example
 
 log = get("score")
 # Largest disagreement that a tree may show against single passes, by type of the weights: as a share of the log
 # probability and absolutely. 16 bits disagree with themselves by that much in another order of summation.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 8e-2, torch.float16: 2e-2}
-_LOGITS_AT_ONCE = 1024  # positions whose logits over the vocabulary exist at once
+_LOGITS_AT_ONCE = 256  # positions whose logits exist at once; more memory is asked of the system anew each time
+# Tokens of one forward pass: on a CPU what a layer makes of more does not fit into its caches and takes a fifth longer.
+_ON_CPU, _ON_GPU = 1200, 4096
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def score_answers(
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Sequence[int]],
     tree: bool = True,
-    max_tokens: int = 4096,
+    max_tokens: int | None = None,
     title: str = "scoring",
 ) -> Tensor:
     """``log p(answer | prompt)`` of every answer after every prompt.
@@ -97,27 +100,30 @@ def score_answers(
         answers: token ids of each answer, the end of the turn included, so that the numbers are true probabilities of
             whole answers and no length correction is due.
         tree: False computes each answer in a pass of its own, for architectures whose attention takes no mask.
-        max_tokens: tokens of one forward pass.
+        max_tokens: tokens of one forward pass; default: what is fast on the device.
 
     Returns:
         ``[len(prompts), len(answers)]`` fp32 on the CPU.
     """
     device = next(causal_model(model).parameters()).device
+    at_once = max_tokens or (_ON_CPU if device.type == "cpu" else _ON_GPU)
     scores = torch.empty(len(prompts), len(answers))
     branches = AnswerTree.of(answers)
     prefix = _common_beginning(prompts)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    with track(title, total=len(prompts)) as progress:
+    with track(title, total=len(prompts)) as progress, fast_fp32():
         if not tree:
             for index in order:
                 scores[index] = _one_by_one(model, prompts[index], answers, device)
                 progress.advance()
             return scores
+        head_VH = head_weight(model)
         while order:
             longest = len(prompts[order[-1]]) - prefix + len(branches.tokens)
-            batch = order[-max(1, max_tokens // longest) :]
+            batch = order[-max(1, at_once // longest) :]
             del order[-len(batch) :]
-            scores[batch] = _score_batch(model, [prompts[index] for index in batch], branches, prefix, device)
+            asked = [prompts[index] for index in batch]
+            scores[batch] = _score_batch(model, asked, branches, prefix, device, head_VH=head_VH)
             progress.advance(len(batch))
     return scores
 
@@ -165,6 +171,7 @@ def _score_batch(
     prefix: int,
     device: torch.device,
     cache: Any = None,
+    head_VH: Tensor | None = None,
 ) -> Tensor:
     decoder = causal_model(model).get_decoder()
     if prefix:
@@ -178,7 +185,7 @@ def _score_batch(
     positions_BT = torch.zeros(len(rests), total, dtype=torch.long)
     mask_BTS = torch.zeros(len(rests), total, prefix + total, dtype=torch.bool)
     mask_BTS[:, :, prefix:] |= torch.eye(total, dtype=torch.bool)  # padding sees itself: a softmax of nothing is NaN
-    depths = torch.tensor(tree.depths(), dtype=torch.long)
+    depths, sees_MM = torch.tensor(tree.depths(), dtype=torch.long), tree.sees()
     nodes = torch.tensor(tree.tokens, dtype=torch.long)
     for row, rest in enumerate(rests):
         start = longest - len(rest)  # padding in front, so that all trees begin at one place
@@ -190,7 +197,7 @@ def _score_batch(
         mask_BTS[row, start:, :prefix] = True
         mask_BTS[row, start:longest, own] |= torch.ones(len(rest), len(rest)).tril().bool()
         mask_BTS[row, longest:, own] = True
-        mask_BTS[row, longest:, behind] = tree.sees()
+        mask_BTS[row, longest:, behind] = sees_MM
     output = decoder(
         input_ids=ids_BT.to(device),
         position_ids=positions_BT.to(device),
@@ -200,16 +207,19 @@ def _score_batch(
     )
     # Only the end of the prompt and the inner tokens of the tree predict anything.
     hidden_BMH = output.last_hidden_state[:, longest - 1 :]
-    scores = torch.zeros(len(prompts), len(tree.paths))
+    steps = [(answer, node + 1, token) for answer, path in enumerate(tree.paths) for node, token in path]
+    owners_N, places_N, tokens_N = (torch.tensor(column, device=device) for column in zip(*steps, strict=True))
+    scores_BL = torch.zeros(len(prompts), len(tree.paths), device=device)
     rows_at_once = max(1, _LOGITS_AT_ONCE // (num_nodes + 1))
     for begin in range(0, len(prompts), rows_at_once):
         rows = slice(begin, begin + rows_at_once)
-        log_probs_BMV = torch.log_softmax(head_logits(model, hidden_BMH[rows]), dim=-1)
-        for answer, path in enumerate(tree.paths):
-            places = torch.tensor([node + 1 for node, _ in path], device=device)
-            tokens = torch.tensor([token for _, token in path], device=device)
-            scores[rows, answer] = log_probs_BMV[:, places, tokens].sum(dim=-1).cpu()
-    return scores
+        logits_BMV = head_logits(model, hidden_BMH[rows], head_VH)
+        said_BN = logits_BMV[:, places_N, tokens_N]
+        # In place: another array of this size costs more than the sum.
+        best_BM = logits_BMV.amax(dim=-1)
+        normaliser_BM = logits_BMV.sub_(best_BM[..., None]).exp_().sum(dim=-1).log_().add_(best_BM)
+        scores_BL[rows] = scores_BL[rows].index_add(1, owners_N, said_BN - normaliser_BM[:, places_N])
+    return scores_BL.cpu()
 
 
 def _one_by_one(model: Any, prompt: Sequence[int], answers: Sequence[Sequence[int]], device: torch.device) -> Tensor:
