@@ -1,14 +1,15 @@
 """How small does the tuned quickstart get, and what does it cost? Pruning, rounding, both, and both with recovery.
 
-The number of layers that go is chosen on validation rows (`CANDIDATES`, by bisection: the most layers with which the
-recovered model's loss stays below `SEARCH_LOSS` times the adapter's, which leaves room for rounding). Tokens go that
-no train row says, nor the general text `LEAST` times. Then each form is made by the stages of `yibu compress`, and is
-asked the test rows once, like the adapter: the table is measured on rows that nothing was chosen on.
-
+Tokens go that no train row says, nor the general text `LEAST` times; with recovery, `LAYERS` layers go too. Forms are made
+by the stages of `yibu compress`. The goals are held against the smallest form whose loss on validation rows is at most
+`LOSS` times that of the adapter; then all are asked the test rows once, like the adapter: the table is measured on rows
+that nothing was chosen on.
 Bytes are those of every file in the folder. Memory is the peak of a fresh process that loads the folder with plain
-transformers and answers once, and of llama-server with the pruned and recovered model as Q4_0.
+transformers and answers once, and of llama-server with the pruned model as Q4_0.
 
     YIBU_STORE=... python benchmarks/shrink.py --general ../shared/data/wikitext2/wikitext-2/test.txt
+
+Everything is an artifact, so a run that is cut short goes on; forms may be made side by side (`--only`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 
 from claims import record
 from yibu import pipeline, tasks
+from yibu.compress import checks_of
 from yibu.core.recipe import Settings
 from yibu.core.record import read_rows
 from yibu.core.store import Artifact, Store, Work, stage
@@ -35,10 +37,9 @@ from yibu.metrics.stats import bootstrap, permutation
 from yibu.parity.outputs import answers_in
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "quickstart.yaml"
-CANDIDATES = (2, 4, 6)
-SEARCH_LOSS = 1.1
+LAYERS = 2
 LEAST = 3
-QUANTISE = "{scheme: int4, group: 32, method: gptq, embedding: true}"
+QUANTISE = "compress.quantise={scheme: int4, group: 32, method: gptq, embedding: true}"
 SHARE, POINTS, LOSS = 0.125, 2.0, 1.15  # goals
 MODEL = "model"
 
@@ -53,67 +54,56 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
-def main(general: str, search_only: bool, only: str | None, layers: int | None) -> None:
+def main(general: str, only: str | None) -> None:
     store, recipe = Store(), pipeline.load(RECIPE)
     base, data = pipeline.resolve_base(recipe, store), pipeline.prepared(recipe, store)
     model = pipeline.make_model(recipe, store, data, base)
-    if only is not None:
-        small = pipeline.make_small(pipeline.load(RECIPE, forms(layers or 0, general)[only]), store, data, model, base)
-        asked(store, recipe, data, small.path / MODEL, small.id)
-        return
-    layers = choose_layers(store, data, model, general) if layers is None else layers
-    if search_only:
-        return
     table: dict[str, Artifact] = {}
-    for name, sections in forms(layers, general).items():
-        print(f"making {name}", flush=True)
-        table[name] = pipeline.make_small(pipeline.load(RECIPE, sections), store, data, model, base)
-    groups = [row.group for row in read_rows(data.file("test.jsonl"))]
+    scores: dict[str, tuple[Any, Any]] = {}
+    for name, sections in forms(general).items():
+        if only in (None, name):
+            small = table[name] = pipeline.make_small(pipeline.load(RECIPE, sections), store, data, model, base)
+            scores[name] = asked(store, recipe, data, small.path / MODEL, small.id)
+    if only is not None:
+        return
+    chosen = smallest(table)
     adapter = asked(store, recipe, data, Path(base.path), base.digest, model)
+    groups = [row.group for row in read_rows(data.file("test.jsonl"))]
     for name, small in table.items():
-        write_row(name, small, asked(store, recipe, data, small.path / MODEL, small.id), adapter, groups)
-    print(f"layers dropped: {layers}")
-    served_by_llama(pipeline.load(RECIPE, forms(layers, general)["both_recovered"]), store, data, model, base)
+        write_row(name, small, scores[name], adapter, groups, goals=name == chosen)
+    print(f"chosen on validation rows: {chosen}")
+    served_by_llama(pipeline.load(RECIPE, forms(general)["prune"]), store, data, model, base)
 
 
-def pruned(layers: int, general: str) -> str:
-    some = f"layers: {layers}, " if layers else ""
-    return f"compress.prune={{{some}vocabulary: true, general: {general}, least: {LEAST}}}"
-
-
-def forms(layers: int, general: str) -> dict[str, tuple[str, ...]]:
+def forms(general: str) -> dict[str, tuple[str, ...]]:
     """Overrides of the recipe for each row of the table."""
-    less, few = pruned(layers, general), f"compress.quantise={QUANTISE}"
-    more = ("compress.rows=60",)  # the gates of the stage; the table has rows of its own
+    words = f"vocabulary: true, general: {general}, least: {LEAST}"
+    less, more = f"compress.prune={{{words}}}", ("compress.rows=60",)
     return {
         "prune": (less, *more),
-        "quantise": (few, *more),
-        "both": (less, few, *more),
-        "both_recovered": (less, "compress.recover={epochs: 1}", few, *more),
+        "quantise": (QUANTISE, *more),
+        "both": (less, QUANTISE, *more),
+        "both_recovered": (
+            f"compress.prune={{layers: {LAYERS}, {words}}}",
+            "compress.recover={epochs: 1}",
+            QUANTISE,
+            *more,
+        ),
     }
 
 
-def choose_layers(store: Store, data: Artifact, model: Artifact, general: str) -> int:
-    """The most layers of `CANDIDATES` that the validation loss allows, after recovery and before rounding."""
-    before = model.read_json("summary.json")["best_valid_loss"]
-    chosen, low, high = 0, 0, len(CANDIDATES) - 1
-    while low <= high:
-        middle = (low + high) // 2
-        sections = (pruned(CANDIDATES[middle], general), "compress.recover={epochs: 1}")
-        recipe = pipeline.load(RECIPE, sections)
-        recovered = pipeline.make_pruned(recipe, store, data, model)["recovered"]
-        loss = recovered.read_json("summary.json")["best_valid_loss"]
-        record(
-            f"deploy.shrink.search.layers_{CANDIDATES[middle]}.loss_ratio",
-            loss / before,
-            unit=f"validation loss of the recovered model / the adapter's; chosen if <= {SEARCH_LOSS}",
-            n=data.read_json("summary.json")["splits"]["valid"],
-        )
-        if loss <= SEARCH_LOSS * before:
-            chosen, low = CANDIDATES[middle], middle + 1
-        else:
-            high = middle - 1
-    return chosen
+def smallest(table: dict[str, Artifact]) -> str:
+    """The smallest form whose loss on validation rows is within the goal; the nearest to it where none is."""
+
+    def lost(name: str) -> float:
+        return float(next(one["measured"] for one in checks_of(table[name]) if one["name"].startswith("loss")))
+
+    within = [name for name in table if lost(name) <= LOSS]
+    return (
+        min(within, key=lambda name: int(table[name].read_json("summary.json")["bytes"]))
+        if within
+        else min(table, key=lost)
+    )
 
 
 class LossConfig(Settings):
@@ -159,10 +149,11 @@ def asked(
     return np.asarray(right), np.asarray(lost.read_json("losses.json"))
 
 
-def write_row(name: str, small: Artifact, own: tuple[Any, Any], adapter: tuple[Any, Any], groups: Any) -> None:
+def write_row(
+    name: str, small: Artifact, own: tuple[Any, Any], adapter: tuple[Any, Any], groups: Any, goals: bool
+) -> None:
     """Five claims: size, its share, figure, loss, memory."""
     summary, prefix, n = small.read_json("summary.json"), f"deploy.shrink.{name}", len(own[0])
-    last = name == "both_recovered"
     size, whole = summary["bytes"], summary["bytes_of_fp32"]
     record(f"{prefix}.megabytes", size / 1e6, unit="MB of every file that is needed to serve", n=1)
     record(
@@ -170,7 +161,7 @@ def write_row(name: str, small: Artifact, own: tuple[Any, Any], adapter: tuple[A
         size / whole,
         unit="of 4 bytes for each parameter of the base",
         n=1,
-        goal=f"<= {SHARE}" if last else None,
+        goal=f"<= {SHARE}" if goals else None,
     )
     interval = bootstrap(mean(100 * own[0]), groups)
     record(f"{prefix}.accuracy", interval.value, low=interval.low, high=interval.high, unit="% of test rows", n=n)
@@ -182,7 +173,7 @@ def write_row(name: str, small: Artifact, own: tuple[Any, Any], adapter: tuple[A
         high=lost.high,
         unit="points of accuracy below the adapter, paired over groups",
         n=n,
-        goal=f"<= {POINTS:g}" if last else None,
+        goal=f"<= {POINTS:g}" if goals else None,
     )
     grown = bootstrap(
         Additive(np.stack([own[1], adapter[1]], axis=1), lambda sums: sums[..., 0] / sums[..., 1]), groups
@@ -194,11 +185,11 @@ def write_row(name: str, small: Artifact, own: tuple[Any, Any], adapter: tuple[A
         high=grown.high,
         unit="loss of the right answers / the adapter's",
         n=n,
-        goal=f"<= {LOSS}" if last else None,
+        goal=f"<= {LOSS}" if goals else None,
     )
     load = [sys.executable, "-c", _LOAD, str(small.path / MODEL)]
     used = int(subprocess.run(load, capture_output=True, text=True, check=True).stdout.split()[-1])
-    over(f"{prefix}.memory_transformers", used, size, last, "plain transformers and torch")
+    over(f"{prefix}.memory_transformers", used, size, goals, "plain transformers and torch")
 
 
 def over(claim: str, used: int, size: int, goal: bool, what: str) -> None:
@@ -208,22 +199,18 @@ def over(claim: str, used: int, size: int, goal: bool, what: str) -> None:
 
 
 def served_by_llama(recipe: Any, store: Store, data: Artifact, model: Artifact, base: Any) -> None:
-    """Size and memory of the pruned and recovered model in llama.cpp's own 4 bits; its answers are not scored here."""
+    """Size and memory of the pruned model in llama.cpp's own 4 bits; its answers are not scored here."""
     from yibu.exporters._llama import Llama
     from yibu.exporters._program import free_ports
-    from yibu.model.assemble import merged
-    from yibu.model.resolve import load_tokenizer
 
-    llama, parts = Llama.find(), pipeline.make_pruned(recipe, store, data, model, base)
+    llama, less = Llama.find(), pipeline.make_pruned(recipe, store, data, model, base)["pruned"]
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        merged(parts["pruned"].path / MODEL, parts["recovered"].path / "adapter", "lora").save_pretrained(place / "hf")
-        load_tokenizer(parts["pruned"].path / MODEL).save_pretrained(place / "hf")
-        llama.convert(place / "hf", place / "f16.gguf", "f16")
+        llama.convert(less.path / MODEL, place / "f16.gguf", "f16")
         llama.quantise(place / "f16.gguf", place / "q4.gguf", "Q4_0")
         size = (place / "q4.gguf").stat().st_size
-        whole = 4 * parts["pruned"].read_json("summary.json")["of"]
-        unit = "of 4 bytes for each parameter of the base; one GGUF file, Q4_0, pruned and recovered"
+        whole = 4 * less.read_json("summary.json")["of"]
+        unit = "of 4 bytes for each parameter of the base; one GGUF file, Q4_0, tokens dropped"
         record("deploy.shrink.gguf.share_of_fp32", size / whole, unit=unit, n=1, goal=f"<= {SHARE}")
         (port,) = free_ports(1)
         server = [str(llama.home / "bin" / "llama-server"), "-m", str(place / "q4.gguf"), "-c", "512", "-t", "1"]
@@ -259,8 +246,6 @@ def peak_once_asked(pid: int, port: int) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--general", required=True, help="text whose tokens stay: a .txt file")
-    parser.add_argument("--search-only", action="store_true", help="choose on validation rows and stop")
     parser.add_argument("--only", help="make and ask this form alone, so that two can run side by side")
-    parser.add_argument("--layers", type=int, help="drop so many, without a search")
     given = parser.parse_args()
-    main(given.general, given.search_only, given.only, given.layers)
+    main(given.general, given.only)

@@ -48,6 +48,7 @@ from yibu.train import BaseSettings, Config, TrainSettings, train
 _logger = log.get("pipeline")
 
 DEFAULT_BASE = "packaged:smollm2-135m"
+DEFAULT_LR = 2e-4  # of a recovery, where that of the training is looked for
 
 
 class Recipe(Settings):
@@ -349,7 +350,7 @@ def make_pruned(
     again = settings.recover
     if again is None:
         return {"pruned": less}
-    lr = again.lr or (recipe.train.lr if recipe.train.lr != "auto" else 2e-4)
+    lr = again.lr or (DEFAULT_LR if recipe.train.lr == "auto" else recipe.train.lr) / 5
     trained = Config(
         base=BaseSettings(name=f"{base.name}, pruned", path=str(less.path / MODEL), digest=less.id),
         task=task_of(data),

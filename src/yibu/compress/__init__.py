@@ -28,7 +28,11 @@ class RecoverSettings(Settings):
     """A LoRA on what pruning left, trained as ``train`` says but for these, and merged before weights are rounded."""
 
     epochs: int = Field(1, ge=1)
-    lr: float | None = Field(None, gt=0, description="peak learning rate; default that of `train`, or 2e-4 for auto")
+    lr: float | None = Field(
+        None,
+        gt=0,
+        description="peak learning rate; default a fifth of that of `train`, whose rows the model knows already",
+    )
     r: int = Field(16, ge=1, description="rank of the update; alpha is twice that")
 
 
