@@ -1,9 +1,10 @@
 """How small does the tuned quickstart get, and what does it cost? Pruning, rounding, both, and both with recovery.
 
-Tokens go that no train row says, nor the general text `LEAST` times; with recovery, `LAYERS` layers go too. Forms are made
-by the stages of `yibu compress`. The goals are held against the smallest form whose loss on validation rows is at most
-`LOSS` times that of the adapter; then all are asked the test rows once, like the adapter: the table is measured on rows
-that nothing was chosen on.
+Tokens go that no train row says, nor the general text `LEAST` times; with recovery, `LAYERS` layers go too. Forms are
+made by the stages of `yibu compress`. The goals are held against the smallest form whose loss on validation rows is at
+most `LOSS` times that of the adapter; then all are asked the test rows once, like the adapter: the table is measured on
+rows that nothing was chosen on.
+
 Bytes are those of every file in the folder. Memory is the peak of a fresh process that loads the folder with plain
 transformers and answers once, and of llama-server with the pruned model as Q4_0.
 
