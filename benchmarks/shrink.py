@@ -10,7 +10,7 @@ transformers and answers once, and of llama-server with the pruned model as Q4_0
 
     YIBU_STORE=... python benchmarks/shrink.py --general ../shared/data/wikitext2/wikitext-2/test.txt
 
-Everything is an artifact, so a run that is cut short goes on; forms may be made side by side (`--only`).
+Everything is an artifact, so a run that is cut short goes on; forms may be made side by side (`--make`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from yibu.metrics.stats import bootstrap, permutation
 from yibu.parity.outputs import answers_in
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "quickstart.yaml"
+FORMS = ("prune", "quantise", "both", "both_recovered")
 LAYERS = 2
 LEAST = 3
 QUANTISE = "compress.quantise={scheme: int4, group: 32, method: gptq, embedding: true}"
@@ -55,20 +56,20 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
-def main(general: str, only: str | None) -> None:
+def main(general: str, wanted: list[str], make: bool) -> None:
     store, recipe = Store(), pipeline.load(RECIPE)
     base, data = pipeline.resolve_base(recipe, store), pipeline.prepared(recipe, store)
     model = pipeline.make_model(recipe, store, data, base)
     table: dict[str, Artifact] = {}
     scores: dict[str, tuple[Any, Any]] = {}
     for name, sections in forms(general).items():
-        if only in (None, name):
+        if name in wanted:
             small = table[name] = pipeline.make_small(pipeline.load(RECIPE, sections), store, data, model, base)
             scores[name] = asked(store, recipe, data, small.path / MODEL, small.id)
-    if only is not None:
+    adapter = asked(store, recipe, data, Path(base.path), base.digest, model)
+    if make:
         return
     chosen = smallest(table)
-    adapter = asked(store, recipe, data, Path(base.path), base.digest, model)
     groups = [row.group for row in read_rows(data.file("test.jsonl"))]
     for name, small in table.items():
         write_row(name, small, scores[name], adapter, groups, goals=name == chosen)
@@ -247,6 +248,7 @@ def peak_once_asked(pid: int, port: int) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--general", required=True, help="text whose tokens stay: a .txt file")
-    parser.add_argument("--only", help="make and ask this form alone, so that two can run side by side")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="rows of the table; default all")
+    parser.add_argument("--make", action="store_true", help="make and ask, so that two run side by side; write nothing")
     given = parser.parse_args()
-    main(given.general, given.only)
+    main(given.general, given.forms, given.make)

@@ -8,6 +8,7 @@ tied embedding once.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,6 @@ def pack_folder(plain: Path, folder: Path, scales: Mapping[str, Any], num_bits: 
         scales: name on disk without ``.weight`` -> steps ``[R, N]``.
         num_bits: of an integer.
     """
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     folder.mkdir(parents=True, exist_ok=True)
