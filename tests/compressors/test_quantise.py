@@ -121,7 +121,7 @@ def test_gptq_gives_nearer_outputs_than_rounding_to_the_nearest(group: int, act_
     weight, mix = (torch.randn(*shape, generator=chance) for shape in ((96, 192), (192, 192)))
     inputs, unseen = (torch.randn(number, 192, generator=chance) @ mix for number in (512, 512))
     plain, _ = nearest(weight, 4, group)
-    made, scale = gptq(weight, inputs.T @ inputs, 4, group, act_order)
+    made, scale = gptq(weight, inputs.T @ inputs, 4, group, act_order, len(inputs))
     for rows in (inputs, unseen):
         lost = [float((rows @ (one - weight).T).square().sum()) for one in (made, plain)]
         assert lost[0] < 0.8 * lost[1]
@@ -130,9 +130,22 @@ def test_gptq_gives_nearer_outputs_than_rounding_to_the_nearest(group: int, act_
     assert -8 <= float(steps.min()) < float(steps.max()) <= 7
 
 
+def test_gptq_of_few_tokens_is_no_worse_on_others_than_rounding_to_the_nearest() -> None:
+    """A third as many tokens as columns, of a spectrum that falls; the paper's damping loses 1.8 times as much here."""
+    chance = torch.Generator().manual_seed(0)
+    mix = torch.randn(192, 192, generator=chance) * torch.logspace(0, -2, 192)
+    weight, unseen = torch.randn(96, 192, generator=chance), torch.randn(4000, 192, generator=chance) @ mix
+    inputs = torch.randn(64, 192, generator=chance) @ mix
+    few = gptq(weight, inputs.T @ inputs, 4, 32, False, len(inputs))[0]
+    lost = [float((unseen @ (one - weight).T).square().sum()) for one in (few, nearest(weight, 4, 32)[0])]
+    assert lost[0] < 1.02 * lost[1]
+    as_in_the_paper = gptq(weight, inputs.T @ inputs, 4, 32, False, 10**6)[0]
+    assert float((unseen @ (as_in_the_paper - weight).T).square().sum()) > 1.5 * lost[1]
+
+
 def test_gptq_without_inputs_is_rounding_to_the_nearest() -> None:
     weight = torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(gptq(weight, torch.zeros(64, 64), 4, 32, False)[0], nearest(weight, 4, 32)[0])
+    assert torch.equal(gptq(weight, torch.zeros(64, 64), 4, 32, False, 0)[0], nearest(weight, 4, 32)[0])
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma3", "deepseek_v2", "deepseek_v3", "deepseek_v32"])

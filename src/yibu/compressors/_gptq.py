@@ -12,8 +12,8 @@ from typing import Any
 from yibu.compressors._layers import layers_of
 from yibu.core.progress import track
 
-Round = Callable[[str, Any, Any], Any]
-"""``(name, weight [R, C], hessian [C, C] or None where no token was seen) -> rounded weight``."""
+Round = Callable[[str, Any, Any, int], Any]
+"""``(name, weight [R, C], hessian [C, C] or None where no token was seen, tokens) -> rounded weight``."""
 
 
 def round_layers(
@@ -29,7 +29,7 @@ def round_layers(
     """
     import torch
 
-    layers = layers_of(model)
+    layers, num_tokens = layers_of(model), sum(map(len, rows))
     names = {module: name for name, module in model.named_modules()}
     seen: dict[str, list[int]] = {}
     with torch.no_grad(), track("GPTQ, layers", total=len(layers)) as bar:
@@ -42,7 +42,7 @@ def round_layers(
                 for state, call in zip(states, calls, strict=True):
                     _through(layer, state, call[number])
             for name, module in own.items():
-                module.weight.data = round_one(name, module.weight.data, hessians.get(name))
+                module.weight.data = round_one(name, module.weight.data, hessians.get(name), num_tokens)
             for name, module in mixtures.items():
                 seen[name] = _round_experts(name, module, routed[name], round_one)
             states = [_through(layer, state, call[number]) for state, call in zip(states, calls, strict=True)]
@@ -153,8 +153,12 @@ def _round_experts(name: str, module: Any, routed: Sequence[tuple[Any, Any]], ro
         own_TH = state_TH[(chosen_TK == expert).any(-1)].float()
         counts.append(len(own_TH))
         up, down = f"{name}.{expert}.gate_up_proj", f"{name}.{expert}.down_proj"
-        module.gate_up_proj.data[expert] = round_one(up, module.gate_up_proj.data[expert], own_TH.T @ own_TH)
+        module.gate_up_proj.data[expert] = round_one(
+            up, module.gate_up_proj.data[expert], own_TH.T @ own_TH, len(own_TH)
+        )
         gate_TI, up_TI = (own_TH @ module.gate_up_proj.data[expert].T).chunk(2, dim=-1)
         inner_TI = module.act_fn(gate_TI) * up_TI
-        module.down_proj.data[expert] = round_one(down, module.down_proj.data[expert], inner_TI.T @ inner_TI)
+        module.down_proj.data[expert] = round_one(
+            down, module.down_proj.data[expert], inner_TI.T @ inner_TI, len(own_TH)
+        )
     return counts

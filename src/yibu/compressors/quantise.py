@@ -175,10 +175,11 @@ def _round(
     def to_nearest(name: str, weight_RC: Any) -> Any:
         return keep(name, *nearest(weight_RC, bits(settings), settings.group))
 
-    def by_inputs(name: str, weight_RC: Any, hessian_CC: Any) -> Any:
+    def by_inputs(name: str, weight_RC: Any, hessian_CC: Any, num_tokens: int) -> Any:
         if hessian_CC is None or len(hessian_CC) != weight_RC.shape[1]:  # not asked, or a layer of another product
             return to_nearest(name, weight_RC)
-        return keep(name, *gptq(weight_RC, hessian_CC, bits(settings), settings.group, settings.act_order))
+        made = gptq(weight_RC, hessian_CC, bits(settings), settings.group, settings.act_order, num_tokens)
+        return keep(name, *made)
 
     coverage = None
     if settings.method == "gptq":
@@ -189,7 +190,8 @@ def _round(
         head = _head(model)
         if head in ends:  # a tied embedding is rounded for what it does at the end: that is where the error counts
             module = model.get_submodule(head)
-            module.weight.data = by_inputs(head, module.weight.data, products_before_head(model, given.rows))
+            products_CC = products_before_head(model, given.rows)
+            module.weight.data = by_inputs(head, module.weight.data, products_CC, sum(map(len, given.rows)))
     for name in [*linears, *ends]:
         if name not in scales:
             module = model.get_submodule(name)
