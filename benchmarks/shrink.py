@@ -40,7 +40,7 @@ from yibu.parity.outputs import answers_in
 RECIPE = Path(__file__).parent.parent / "recipes" / "quickstart.yaml"
 FORMS = ("prune", "quantise", "both", "both_recovered")
 LAYERS = 2
-LEAST = 3
+LEAST = 2
 QUANTISE = "compress.quantise={scheme: int4, group: 32, method: gptq, embedding: true}"
 SHARE, POINTS, LOSS = 0.125, 2.0, 1.15  # goals
 MODEL = "model"
@@ -80,7 +80,7 @@ def main(general: str, wanted: list[str], make: bool) -> None:
 def forms(general: str) -> dict[str, tuple[str, ...]]:
     """Overrides of the recipe for each row of the table."""
     words = f"vocabulary: true, general: {general}, least: {LEAST}"
-    less, more = f"compress.prune={{{words}}}", ("compress.rows=60",)
+    less, more = f"compress.prune={{{words}}}", ("compress.calibration_rows=256",)
     return {
         "prune": (less, *more),
         "quantise": (QUANTISE, *more),

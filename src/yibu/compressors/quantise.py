@@ -141,7 +141,8 @@ def _linears(model: Any, facts: Facts) -> list[str]:
 def _head(model: Any) -> str:
     """Name of the module whose weight is that of the output layer: itself, or the embedding that it is tied to."""
     weight = (model.get_output_embeddings() or model.get_input_embeddings()).weight
-    return next(name for name, module in model.named_modules() if getattr(module, "weight", None) is weight)
+    names: list[str] = [name for name, one in model.named_modules() if getattr(one, "weight", None) is weight]
+    return names[0]
 
 
 def _ends(model: Any) -> list[str]:
