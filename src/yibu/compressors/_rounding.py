@@ -45,8 +45,8 @@ def gptq(
     Frantar et al. 2022 (arXiv 2210.17323). With `act_order` the columns of the largest inputs come first, and steps are
     those of the untouched weights, so that groups stay where they are.
 
-    Few tokens say little of others: with fewer than columns, the damping of the paper gave outputs on unseen tokens that
-    were worse than those of `nearest` (measured on random inputs), so it grows as tokens get fewer.
+    Few tokens say little of others: with fewer than columns, the damping of the paper gave outputs on unseen tokens
+    that were worse than those of `nearest` (measured on random inputs), so it grows as tokens get fewer.
 
     Args:
         hessian_CC: sum over tokens of the products of the inputs.
