@@ -54,6 +54,18 @@ def lines(artifact: Artifact, name: str) -> list[Record]:
     return [json.loads(line) for line in artifact.file(name).read_text(encoding="utf-8").splitlines()]
 
 
+def test_near_copies_are_left_out_where_they_teach_the_same(run: Prepare) -> None:
+    chance = random.Random(0)
+    words = ("seen", "today", "for", "chest", "pain", "with", "no", "fever")
+    texts = [" ".join(chance.choices(words, k=40)) for _ in range(30)]
+    copies = [f"{text} again" for text in texts[:8]]
+    raw = run([{"text": text} for text in texts + copies], duplicates={"near": "drop"})
+    assert raw.read_json("summary.json")["near"]["dropped"] == 8
+    label = ["yes"] * 30 + ["yes", "no"] * 4
+    both = [{"text": text, "label": one} for text, one in zip(texts + copies, label, strict=True)]
+    assert run(both, duplicates={"near": "drop"}).read_json("summary.json")["near"]["dropped"] == 4
+
+
 def test_every_row_ends_in_one_place(run: Prepare) -> None:
     given = labelled(400)
     given[10] = '{"text": "Patient 10'

@@ -171,13 +171,21 @@ def _by_time(
 
 
 def _near_duplicates(gathered: Gathering, clusters: Clusters | None, data: DataSettings) -> dict[int, int]:
-    """Rows that are left out -> the earlier row that each repeats: nearly the same prompt, the same target."""
+    """Rows that are left out -> the earlier row that each repeats: nearly the same prompt, the same target.
+
+    Of raw text, whose prompt is its target, nearly the same text.
+    """
     if clusters is None or data.duplicates.near != "drop":
         return {}
     table = gathered.table
+
+    def is_raw(place: int) -> bool:
+        return table.prompts[place] == table.targets[place]
+
     found: dict[int, int] = {}
     for place, (other, _) in sorted(clusters.duplicates.items()):
-        if gathered.given[place] == gathered.given[other] and table.targets[place] == table.targets[other]:
+        same_target = table.targets[place] == table.targets[other] or (is_raw(place) and is_raw(other))
+        if gathered.given[place] == gathered.given[other] and same_target:
             found[place] = other
     return found
 
