@@ -17,7 +17,7 @@ PLUGS = {
         *("synonyms", "templates"),
     ],
     "bases": ["deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "gemma3", "generic", "llama", "qwen2"],
-    "compressors": ["quantise"],
+    "compressors": ["prune", "quantise"],
     "detectors": [
         *("account", "address", "age", "bank_card", "biometric", "credit_code"),
         *("date", "device", "email", "id_card", "ip", "licence"),
