@@ -72,7 +72,8 @@ class _Connection(asyncio.Protocol):
             return
         head = bytes(self._got[:end]).lower()
         if b"transfer-encoding: chunked" in head:
-            if self._got.endswith(b"0\r\n\r\n"):
+            # The head is no part of it: llama-server's own ends in "max=100".
+            if self._got.endswith(b"0\r\n\r\n", end + 4):
                 self._done(head, bytes(self._got[end + 4 :]))
             return
         place = head.find(b"content-length:")
@@ -97,13 +98,14 @@ class Client:
 
     Args:
         port: on the loopback.
+        keep: whether connections are used again.
 
     Attributes:
         opened: connections so far.
     """
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, port: int, keep: bool = True) -> None:
+        self._port, self._keep = port, keep
         self.opened = 0
         self._idle: list[_Connection] = []
 
@@ -123,7 +125,7 @@ class Client:
         status, head, body = await connection.waiting
         end = time.monotonic()
         connection.waiting = None
-        if connection.usable:
+        if connection.usable and self._keep:
             connection.idle_since = end
             self._idle.append(connection)
         else:

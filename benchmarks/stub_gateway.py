@@ -1,4 +1,4 @@
-"""The gateway of `yibu serve` in a process of its own, in front of an engine that computes nothing.
+"""The gateway of `yibu serve` in a process of its own, in front of an engine that computes nothing, or of any other.
 
 The server, the guard, the keys and the log are those of the verb; only the model is missing, so that what is measured
 is the gateway. A pipe tells it to move a name to another adapter, and asks it for its own processor time.
@@ -70,13 +70,20 @@ class StubGateway:
         settings: of the gateway.
         folder: for the file of keys and the log.
         seconds: of the stub engine.
+        engine: settings of a plug of `yibu.engines`, whose base is asked; the gateway is then kept on no core.
 
     Attributes:
         port: where it listens, on the loopback. key: one that may do everything. pid: of the process.
         log: the file that has what it wrote on stderr.
     """
 
-    def __init__(self, settings: ServeSettings, folder: Path, seconds: tuple[float, float] = (0.0, 0.0)) -> None:
+    def __init__(
+        self,
+        settings: ServeSettings,
+        folder: Path,
+        seconds: tuple[float, float] = (0.0, 0.0),
+        engine: Any = None,
+    ) -> None:
         from yibu.serve.keys import Keys
 
         keys = folder / "keys.json"
@@ -84,13 +91,15 @@ class StubGateway:
         self.log = folder / "log"
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
-        self._process = context.Process(target=_run, args=(there, settings, keys, self.log, seconds), daemon=True)
+        # An engine that starts a process has children, which a daemon may not have.
+        words = (there, settings, keys, self.log, seconds, engine)
+        self._process = context.Process(target=_run, args=words, daemon=engine is None)
 
     def __enter__(self) -> StubGateway:
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
-        if not self._pipe.poll(60):
+        if not self._pipe.poll(300):
             raise RuntimeError(f"the gateway did not start: {self.log.read_text()}")
         self.port: int = self._pipe.recv()
         return self
@@ -117,24 +126,31 @@ def pin(core: int) -> None:
         os.sched_setaffinity(0, {cores[core % len(cores)]})
 
 
-def _run(pipe: Any, settings: ServeSettings, keys: Path, written: Path, seconds: tuple[float, float]) -> None:
+def _run(
+    pipe: Any, settings: ServeSettings, keys: Path, written: Path, seconds: tuple[float, float], engine: Any
+) -> None:
     import uvloop
 
     os.dup2(os.open(written, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), sys.stderr.fileno())
     log.configure(json_lines=True)
-    pin(1)
-    uvloop.run(_serve(pipe, settings, keys, seconds))
+    if engine is None:
+        pin(1)
+    uvloop.run(_serve(pipe, settings, keys, seconds, engine))
 
 
-async def _serve(pipe: Any, settings: ServeSettings, keys: Path, seconds: tuple[float, float]) -> None:
+async def _serve(pipe: Any, settings: ServeSettings, keys: Path, seconds: tuple[float, float], wanted: Any) -> None:
     from yibu.serve.app import Gateway
     from yibu.serve.keys import Keys
-    from yibu.serve.routes import Routes
+    from yibu.serve.routes import Routes, Version
     from yibu.serve.run import _listening, _server
 
-    engine = Stub(seconds)
+    engine = Stub(seconds) if wanted is None else engines.FAMILY.load(wanted.kind).Engine(wanted)
+    await engine.start()
     gateway = Gateway(settings, engine, Routes(engine), Keys(keys))
-    await _switch(gateway, 0)
+    if wanted is None:
+        await _switch(gateway, 0)
+    else:
+        await gateway.routes.switch(MODEL, Version("compress-0000000000000000"))
     gateway.ready = True
     loop = asyncio.get_running_loop()
     tasks = set()
@@ -146,6 +162,8 @@ async def _serve(pipe: Any, settings: ServeSettings, keys: Path, seconds: tuple[
         elif words[0] == "loaded":
             await gateway.routes.settle()
             pipe.send(sorted(engine.loaded))
+        elif words[0] == "facts":
+            pipe.send(await engine.facts())
         else:
             pipe.send(time.process_time())
 
@@ -163,6 +181,7 @@ async def _serve(pipe: Any, settings: ServeSettings, keys: Path, seconds: tuple[
         door.listen(2048)
         pipe.send(door.getsockname()[1])
         await _server(gateway, settings).serve(sockets=[door])
+    await engine.close()
 
 
 async def _switch(gateway: Any, number: int) -> None:

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from yibu import meters, tasks
+from yibu import adapters, meters, tasks
 from yibu.augment import AugmentSettings, augment
 from yibu.bench import BenchConfig, BenchSettings, bench
-from yibu.compress import CompressConfig, CompressSettings, checks_of, compress
+from yibu.compress import MODEL, CompressConfig, CompressSettings, PruneConfig, checks_of, compress, prune
 from yibu.core import log
 from yibu.core.cluster import Share, side_by_side
 from yibu.core.errors import InputError, RecipeError
@@ -48,6 +48,7 @@ from yibu.train import BaseSettings, Config, TrainSettings, train
 _logger = log.get("pipeline")
 
 DEFAULT_BASE = "packaged:smollm2-135m"
+DEFAULT_LR = 2e-4  # of a recovery, where that of the training is looked for
 
 
 class Recipe(Settings):
@@ -324,8 +325,39 @@ def make_small(
     asked = recipe.model_copy(update={"evaluate": settings.model_copy(update={"dtype": "fp32"})})
     before = _answers(asked, store, base, data, split="valid")
     after = _answers(asked, store, base, data, model, split="valid")
-    made = store.run(compress, config, data=data, model=model, base_answers=before, answers=after)
+    less = make_pruned(recipe, store, data, model, base)
+    made = store.run(compress, config, data=data, model=model, base_answers=before, answers=after, **less)
     return _name(store, recipe, "small", made)
+
+
+def make_pruned(
+    recipe: Recipe, store: Store, data: Artifact, model: Artifact, base: BaseSettings | None = None
+) -> dict[str, Artifact]:
+    """What is left of the merged model, and what was trained on that; nothing where the recipe does not prune."""
+    settings = recipe.compress
+    if settings is None or settings.prune is None:
+        return {}
+    base = base or resolve_base(recipe, store)
+    config = PruneConfig(
+        base_path=base.path,
+        base_digest=base.digest,
+        task=task_of(data),
+        prune=settings.prune,
+        calibration_rows=settings.calibration_rows,
+        threads=recipe.evaluate.threads,
+    )
+    less = store.run(prune, config, data=data, model=model)
+    again = settings.recover
+    if again is None:
+        return {"pruned": less}
+    lr = again.lr or (DEFAULT_LR if recipe.train.lr == "auto" else recipe.train.lr) / 5
+    trained = Config(
+        base=BaseSettings(name=f"{base.name}, pruned", path=str(less.path / MODEL), digest=less.id),
+        task=task_of(data),
+        adapter=adapters.FAMILY.load("lora").Settings(r=again.r, alpha=2 * again.r),
+        train=recipe.train.model_copy(update={"epochs": again.epochs, "lr": lr}),
+    )
+    return {"pruned": less, "recovered": store.run(train, trained, data=data)}
 
 
 def pass_parity(recipe: Recipe, store: Store, small: Artifact, force: bool = False) -> None:

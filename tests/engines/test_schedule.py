@@ -69,6 +69,19 @@ def test_batched_is_as_alone(tmp_path: Path, architecture: str) -> None:
     assert said == alone
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_vectors_are_those_of_each_text_alone(tmp_path: Path, architecture: str) -> None:
+    bank, schedule = running(tiny_base(tmp_path, architecture))
+    texts = [list(bank.system.renderer.tokenizer(text)["input_ids"]) for text in TEXTS]
+    found = schedule.embed(texts, None)
+    use_generating_attention(bank.system.model, bank.system.facts)
+    for ids, vector in zip(texts, found, strict=True):
+        with torch.no_grad():
+            states = bank.system.model(torch.tensor([ids]), output_hidden_states=True, use_cache=False).hidden_states
+        mean = states[-1][0].mean(0)
+        assert torch.allclose(torch.tensor(vector), mean / mean.norm(), atol=1e-4)
+
+
 def test_a_full_batch_lets_others_wait_and_serves_them(tmp_path: Path) -> None:
     bank, schedule = running(tiny_base(tmp_path), max_batch=2)
     prompts = prompts_of(bank) * 3

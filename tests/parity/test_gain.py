@@ -13,7 +13,7 @@ from yibu import bases
 from yibu.adapters import lora
 from yibu.core.errors import DataError, GateRefused
 from yibu.parity import gate
-from yibu.parity.gain import gain_kept
+from yibu.parity.gain import gain_kept, loss_grown
 
 IDS = tiny_ids(30, 20)
 
@@ -100,3 +100,19 @@ def test_only_the_same_items_count() -> None:
         gain_kept([0, 1], [1, 1], [1])
     with pytest.raises(DataError, match="same items"):
         gain_kept([], [], [])
+
+
+def test_the_loss_that_grew_is_a_ratio_of_sums_with_its_interval() -> None:
+    before = np.linspace(0.5, 1.5, 80)
+    same = loss_grown(before, before, bound=1.15)
+    assert (same.ok, same.measured, same.low, same.high) == (True, 1.0, 1.0, 1.0)
+    grown = loss_grown(before, before * np.linspace(1.1, 1.3, 80), bound=1.15)
+    assert grown.ok is False
+    assert grown.measured == pytest.approx(float((before * np.linspace(1.1, 1.3, 80)).sum() / before.sum()))
+    assert grown.low is not None
+    assert grown.high is not None
+    assert grown.low < grown.measured < grown.high
+    assert loss_grown(before, before * 9, bound=None).ok is None
+    assert loss_grown(before, before * float("nan"), bound=1.15).ok is False
+    with pytest.raises(DataError):
+        loss_grown(before, before[:3], bound=1.15)

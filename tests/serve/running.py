@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from yibu import engines
-from yibu.engines import CLOCK, GREEDY, Adapter, EngineFailed, Piece, Prompt, Sampling
+from yibu.engines import CLOCK, GREEDY, Adapter, Embedded, EngineFailed, Piece, Prompt, Sampling
 from yibu.serve.app import Gateway
 from yibu.serve.keys import Keys
 from yibu.serve.routes import Routes, Version
@@ -30,7 +30,7 @@ class Says(engines.Engine):
         hold: where set, no request goes on before ``go`` is set.
     """
 
-    can = frozenset({engines.GENERATE, engines.SCORE, engines.ADAPTERS})
+    can = frozenset({engines.GENERATE, engines.SCORE, engines.EMBED, engines.ADAPTERS})
 
     def __init__(self, words: Sequence[str] = ("ok",), gap: float = 0.0) -> None:
         self.words, self.gap = words, gap
@@ -72,6 +72,11 @@ class Says(engines.Engine):
         if self.fails:
             raise EngineFailed(self.fails)
         return [-float(place) for place, _ in enumerate(answers)]
+
+    async def embed(self, texts: Sequence[str], adapter: str | None = None) -> Embedded:
+        if self.fails:
+            raise EngineFailed(self.fails)
+        return Embedded([[float(len(text)), 0.5] for text in texts], sum(map(len, texts)))
 
     async def load_adapter(self, adapter: Adapter) -> None:
         await asyncio.sleep(0)

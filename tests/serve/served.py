@@ -66,13 +66,23 @@ class Served:
         self.address = self.told["address"]
         return self
 
-    def engine(self) -> int:
-        """Id of the engine's process: the child that multiplies."""
+    def engines(self) -> list[int]:
+        """Ids of the engine's processes, the children that multiply; one that is replaced ends a bit later."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         children = [child for thread in threads for child in thread.read_text().split()]
-        found = [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
-        assert len(found) == 1
-        return found[0]
+        return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+    def engine(self) -> int:
+        """Id of the one that there is."""
+        (found,) = self.engines()
+        return found
+
+    def llama(self) -> int:
+        """Id of the llama-server that the engine's process watches."""
+        watcher = self.engine()
+        (child,) = Path(f"/proc/{watcher}/task/{watcher}/children").read_text().split()
+        assert b"llama-server" in Path(f"/proc/{child}/cmdline").read_bytes()
+        return int(child)
 
     def log(self) -> str:
         """What it has written on stderr."""

@@ -15,6 +15,7 @@ import openai
 import pytest
 
 from serve.running import FIRST, Says, gateway, wait_for
+from yibu import engines
 from yibu.engines import Adapter
 from yibu.serve.keys import Keys
 from yibu.serve.settings import LimitSettings, MarkSettings
@@ -61,6 +62,30 @@ def test_completions_and_models() -> None:
         assert [model.id for model in client.models.list()] == ["m"]
         parts = [{"role": "user", "content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]}]
         client.chat.completions.create(model="m", messages=parts)
+
+
+def test_embeddings() -> None:
+    engine = Says()
+    with gateway(engine) as (_, client):
+        found = client.embeddings.create(model="m", input=["one", "three"])  # the client asks for base64
+        assert [row.embedding for row in found.data] == [[3.0, 0.5], [5.0, 0.5]]
+        assert (found.usage.prompt_tokens, found.model) == (8, "m")
+        raw = client.embeddings.with_raw_response.create(model="m", input="one", encoding_format="float")
+        assert (raw.parse().data[0].embedding, raw.headers["x-yibu-artifact"]) == ([3.0, 0.5], FIRST)
+        for wrong in ({"input": []}, {"input": [[1, 2]]}, {"input": ""}, {"input": "x", "dimensions": 1}):
+            with pytest.raises(openai.BadRequestError):
+                client.embeddings.create(model="m", **wrong)
+        engine.can = frozenset({engines.GENERATE})
+        with pytest.raises(openai.InternalServerError) as raised:
+            client.embeddings.create(model="m", input="x")
+        assert (raised.value.status_code, raised.value.code) == (501, "unable")
+
+
+def test_a_name_has_another_word_which_is_not_listed() -> None:
+    with gateway() as (running, client):
+        running.gateway.routes.also("m/model", "m")
+        assert client.chat.completions.create(model="m/model", messages=HELLO).model == "m/model"
+        assert [model.id for model in client.models.list()] == ["m"]
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,21 @@ import openai
 import pytest
 from typer.testing import CliRunner
 
+from bench.stub import Stub
 from serve.running import wait_for
 from serve.served import CLASSIFY, ECHO, WRITE, Served, alone, is_running, trained
 from yibu.chat.partner import open_partner
 from yibu.cli import app
+from yibu.core.errors import InputError
 from yibu.core.store import Artifact, Store
 from yibu.engines import Adapter
+from yibu.exporters._llama import Llama
 
+try:
+    Llama.find()
+    NO_LLAMA = ""
+except InputError as reason:
+    NO_LLAMA = reason.render()
 HELLO: list[Any] = [{"role": "user", "content": "cough and fever"}]
 Made = tuple[Store, dict[str, Artifact], Path]
 
@@ -45,7 +53,7 @@ def test_everything_on_real_models(made: Made) -> None:
     key = key.split('"key": "')[1].split('"')[0]
     with Served(store, "production", "sort") as served, client_of(served, key) as client:
         assert "transformers" in served.told["why"]
-        assert [model.id for model in client.models.list()] == ["production", "sort/model"]
+        assert [model.id for model in client.models.list()] == ["production", "sort"]
 
         # One answer is the same whole, as a stream, and from the model alone.
         adapters = {name: Adapter(model.id, model.path / "adapter") for name, model in models.items()}
@@ -54,8 +62,17 @@ def test_everything_on_real_models(made: Made) -> None:
         whole = client.chat.completions.create(model="production", messages=HELLO, max_tokens=12)
         assert whole.choices[0].message.content.strip() == expected["write"]
         assert whole.system_fingerprint == models["write"].id
-        stream = client.chat.completions.create(model="sort/model", messages=HELLO, max_tokens=12, stream=True)
+        stream = client.chat.completions.create(model="sort", messages=HELLO, max_tokens=12, stream=True)
         assert "".join(piece.choices[0].delta.content or "" for piece in stream).strip() == expected["sort"]
+
+        # Vectors by the official client.
+        found = client.embeddings.create(model="production", input=["cough", "cough", "blood pressure"])
+        one, same, other = (row.embedding for row in found.data)
+        assert one == pytest.approx(same, abs=1e-5)
+        assert sum(value * value for value in other) == pytest.approx(1, abs=1e-4)
+        assert sum(a * b for a, b in zip(one, other, strict=True)) < 0.999
+        of_sort = client.embeddings.create(model="sort", input="cough").data[0].embedding
+        assert of_sort != pytest.approx(one, abs=1e-3), "each adapter has states of its own"
 
         # By their own tasks: what `yibu chat` says.
         ask = httpx.Client(base_url=served.address, headers={"authorization": f"Bearer {key}"}, timeout=60)
@@ -104,7 +121,7 @@ def test_everything_on_real_models(made: Made) -> None:
         engine, codes = served.engine(), []
         body = {"model": "production", "messages": HELLO, "max_tokens": 12}
         os.kill(engine, signal.SIGKILL)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not codes or codes[-1] != 200:
             assert time.monotonic() < end
             answer = ask.post("/v1/chat/completions", json=body)
@@ -128,9 +145,81 @@ def test_everything_on_real_models(made: Made) -> None:
         wait_for(lambda: not is_running(engine))
         ask.close()
         log = served.log()
-        assert "production" in log
+        assert "ready: " in log
         assert "cough" not in log
         assert key not in log
+
+
+@pytest.mark.skipif(bool(NO_LLAMA), reason=NO_LLAMA)
+def test_llama_server_is_killed_under_load_and_names_move(made: Made) -> None:
+    store, models, base = made
+    adapters = {name: Adapter(models[name].id, models[name].path / "adapter") for name in ("write", "other")}
+    by_id = {adapters[name].name: said for name, said in alone(base, adapters, HELLO, 12).items()}
+    store.set_ref("candidate", models["write"], "for the test")
+    engine = "serve.engine={kind: llamacpp, max_batch: 4, context: 256}"
+    free = "serve.limits={requests_per_minute: null, tokens_per_minute: null}"
+    with Served(store, "candidate", "--open", engine, free) as served:
+        assert served.told["why"] == "llamacpp: the recipe asks for it"
+        answers: list[httpx.Response] = []
+        done = threading.Event()
+
+        def load() -> None:
+            body = {"model": "candidate", "messages": HELLO, "max_tokens": 12}
+            with httpx.Client(base_url=served.address, timeout=60) as client:
+                while not done.is_set():
+                    answers.append(client.post("/v1/chat/completions", json=body))
+
+        def answered(name: str) -> bool:
+            last = answers[-1]
+            return last.status_code == 200 and last.json()["system_fingerprint"] == models[name].id
+
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_for(lambda: bool(answers) and answered("write"))
+            store.set_ref("candidate", models["other"], "a switch")
+            wait_for(lambda: answered("other"), 180)  # its adapter is put into GGUF
+            assert {answer.status_code for answer in answers} == {200}
+            wait_for(lambda: len(served.engines()) == 1)
+
+            os.kill(served.llama(), signal.SIGKILL)
+            wait_for(lambda: answers[-1].status_code == 503)
+            wait_for(lambda: answered("other"), 180)
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+        codes = {answer.status_code for answer in answers}
+        assert codes == {200, 503}
+        for answer in answers:
+            if answer.status_code == 503:
+                assert int(answer.headers["retry-after"]) >= 1
+            else:
+                told = answer.json()
+                assert told["choices"][0]["message"]["content"].strip() == by_id[told["system_fingerprint"]]
+        llama = served.llama()
+        code, log = served.end()
+        assert code == 0, log
+        wait_for(lambda: not is_running(llama))
+
+
+def test_an_endpoint_of_somebody_else(made: Made) -> None:
+    store, _, _ = made
+    with Stub(tokens=3) as theirs:
+        engine = f"serve.engine={{kind: openai, endpoint: '{theirs.address}/v1', model: theirs}}"
+        with Served(store, "write", "--open", engine) as served, client_of(served) as client:
+            assert "only its owner knows" in served.told["why"]
+            (listed,) = client.models.list().data
+            assert (listed.id, listed.model_extra["artifact"]) == ("write", "openai:theirs")
+            answer = client.chat.completions.create(model="write", messages=HELLO, max_tokens=5)
+            assert answer.choices[0].message.content == "word word word "
+            assert answer.system_fingerprint == "openai:theirs"  # no claim of what may not run there
+            found = httpx.post(f"{served.address}/v1/extract", json={"model": "write", "input": "cough 7"}, timeout=60)
+            assert found.json()["fields"]["label"].startswith("word")
+        (path, chat), (_, extract) = theirs.requests
+    assert (path, chat["model"], chat["messages"]) == ("/v1/chat/completions", "theirs", HELLO)
+    assert extract["messages"][0]["content"] == "Answer.\ncough 7"
 
 
 @pytest.mark.parametrize(
@@ -142,6 +231,8 @@ def test_everything_on_real_models(made: Made) -> None:
         (["production", "serve.rning=3"], "running"),
         (["production", "train.lr=3"], "Only settings of serve"),
         (["production", "--open", "serve.port=1"], "cannot listen"),
+        (["production", "sort", "--open", "serve.engine={kind: openai, endpoint: 'http://x/v1'}"], "for one model"),
+        (["write/data", "--open"], "no model"),
     ],
 )
 def test_wrong_input_is_refused(made: Made, words: list[str], what: str) -> None:

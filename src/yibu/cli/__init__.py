@@ -462,8 +462,8 @@ def serve(
 
         shelf = Store(store)
         refs, overrides = serving.refs_of(words, shelf)
-        settings = pipeline.serve_settings(refs, shelf, overrides)
-        answer(refs, shelf, settings, is_open=is_open, tell=serving.teller(here, refs))
+        settings = pipeline.serve_settings(list(refs.values()), shelf, overrides)
+        answer(refs, shelf, settings, is_open=is_open, tell=serving.teller(here, list(refs)))
 
 
 @app.command(rich_help_panel=ASK)
@@ -471,7 +471,7 @@ def keys(
     action: Annotated[Literal["list", "add", "rotate", "revoke"], typer.Argument()] = "list",
     name: Annotated[str | None, typer.Argument(help="whom the key is for")] = None,
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="generate, classify, extract, metrics; default: all")
+        list[str] | None, typer.Option("--scope", help="generate, embed, classify, extract, metrics; default: all")
     ] = None,
     days: Annotated[float | None, typer.Option("--days", min=0, help="until the key ends")] = None,
     hours: Annotated[float, typer.Option("--hours", min=0, help="that a rotated key goes on")] = 24.0,

@@ -17,32 +17,40 @@ if TYPE_CHECKING:
     from yibu.serve.choose import Chosen
 
 
-def refs_of(words: Sequence[str], store: Store) -> tuple[list[str], list[str]]:
-    """Refs and overrides among the words; a recipe's name stands for its model.
+MODEL = "/model"
+"""End of the ref to what a recipe trained."""
+
+
+def refs_of(words: Sequence[str], store: Store) -> tuple[dict[str, str], list[str]]:
+    """What clients call each model, with its ref; and overrides among the words.
+
+    A recipe's name stands for its model, and clients call it so: ``quickstart`` is ``quickstart/model``, unless there
+    is a ref ``quickstart``.
 
     Raises:
         InputError: no ref.
     """
     overrides = [word for word in words if "=" in word]
     known = store.refs()
-    names = [word if word in known else f"{word}/model" for word in words if "=" not in word]
-    missing = [name.removesuffix("/model") for name in names if name not in known]
-    if missing or not names:
+    refs = [word if word in known else f"{word}{MODEL}" for word in words if "=" not in word]
+    missing = [ref.removesuffix(MODEL) for ref in refs if ref not in known]
+    if missing or not refs:
         raise InputError(
             "Only what a ref names is served, so that what answers can be moved and rolled back.",
             got=missing or "no name",
             allowed=sorted(known) or f"nothing: the store {store.root} has no refs yet",
         )
-    return list(dict.fromkeys(names)), overrides
+    short = {ref: ref.removesuffix(MODEL) for ref in refs}
+    return {name if name not in known else ref: ref for ref, name in short.items()}, overrides
 
 
-def teller(here: Session, refs: Sequence[str]) -> Callable[[str, Chosen], None]:
+def teller(here: Session, names: Sequence[str]) -> Callable[[str, Chosen], None]:
     """What is said when requests are answered."""
 
     def tell(address: str, chosen: Chosen) -> None:
-        view = Text.assemble((f"{address}/v1", "bold"), f" answers to {', '.join(refs)}\n", (chosen.why, "dim"))
+        view = Text.assemble((f"{address}/v1", "bold"), f" answers to {', '.join(names)}\n", (chosen.why, "dim"))
         view.append(f"\nin a browser: {address}/chat · Ctrl-C ends", style="dim")
-        here.tell("serving", view, address=address, refs=list(refs), why=chosen.why)
+        here.tell("serving", view, address=address, models=list(names), why=chosen.why)
 
     return tell
 

@@ -11,6 +11,7 @@ import torch
 
 from yibu import bases, compressors, tasks
 from yibu.compress import MODEL, CompressConfig
+from yibu.compress.calibrate import calibration_of
 from yibu.core.errors import DataError
 from yibu.core.log import get
 from yibu.core.record import Row, read_rows
@@ -24,15 +25,17 @@ from yibu.model.assemble import (
     use_generating_attention,
 )
 from yibu.model.render import Renderer
+from yibu.model.resolve import load_model
 from yibu.parity import Check
-from yibu.parity.asking import answers_of, fields_of, row_scores
-from yibu.parity.gain import gain_kept
+from yibu.parity.asking import answers_of, fields_of, losses_of, row_scores
+from yibu.parity.gain import gain_kept, loss_grown
 from yibu.parity.ids import same_ids, served_by_template
 from yibu.parity.outputs import Logits, answers_in, logits_of, remembered, same_answers, same_logits
 
 log = get("compress")
 TEXTS, TOKENS = 8, 128  # of validation rows whose logits are compared, and of each
-GAIN, GAIN_IN_FOUR_BITS = 0.95, 0.9
+GAIN, GAIN_IN_FOUR_BITS = 0.95, 0.9  # the second also of a model that lacks parts
+LOSS = 1.15  # times the adapter's
 # Type of the weights on disk -> largest difference of a probability, and least share of equal answers. In fp32 only the
 # order of sums differs, which turns the answer of a row whose two best words are equally likely; 16 bits round.
 BOUNDS = {"fp32": (1e-3, 0.99), "fp16": (2e-2, 0.97), "bf16": (1e-1, 0.9)}
@@ -57,19 +60,24 @@ def run(
     model: Artifact,
     base_answers: Artifact,
     answers: Artifact,
+    pruned: Artifact | None = None,
+    recovered: Artifact | None = None,
 ) -> None:
     """The body of the stage `yibu.compress.compress`."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     asked = _asked(config, data, base_answers, answers)
-    summary, base_path = model.read_json("summary.json"), Path(config.base_path)
-    kind = str(summary["adapter"]["kind"])
+    kind = str(model.read_json("summary.json")["adapter"]["kind"])
     folder = work.path / MODEL
+    before = Path(config.base_path) if pruned is None else pruned.path / MODEL
 
-    plain = merged(base_path, model.path / "adapter", kind)
+    plain = _plain(config, model, kind, pruned, recovered)
     facts = bases.facts_for(plain.config)
-    renderer = load_renderer(base_path, facts)
-    told = _shrink(config, plain, facts, renderer, asked.task, data)
+    renderer = load_renderer(before, facts)
+    told = [] if pruned is None else [{"kind": "prune", **pruned.read_json("summary.json")}]
+    told += [] if recovered is None else [{"kind": "recover", **_recovery(recovered)}]
+    parameters = sum(parameter.numel() for parameter in plain.parameters())
+    told += _shrink(config, plain, facts, renderer, asked.task, data)
     _save(config, plain, folder)
     renderer.tokenizer.save_pretrained(folder)
     del plain
@@ -78,6 +86,7 @@ def run(
     for check in checks:
         log.info("%s", check.says())
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    of_fp32 = 4 * (parameters if pruned is None else int(pruned.read_json("summary.json")["of"]))
     work.write_json("parity.json", {"checks": [check.as_dict() for check in checks]})
     work.write_json(
         "summary.json",
@@ -86,12 +95,30 @@ def run(
             "adapter": kind,
             "compress": config.compress.as_config(),
             "bytes": size,
-            "parameters": summary["total_parameters"],
-            "bytes_of_fp32": 4 * summary["total_parameters"],
+            "parameters": parameters,
+            "bytes_of_fp32": of_fp32,
+            "share_of_fp32": size / of_fp32,
             "steps": told,
             "validation_rows": len(asked.rows),
         },
     )
+
+
+def _plain(
+    config: CompressConfig, model: Artifact, kind: str, pruned: Artifact | None, recovered: Artifact | None
+) -> Any:
+    """The merged model, or what pruning left of it, with what was trained on that."""
+    if pruned is None:
+        return merged(Path(config.base_path), model.path / "adapter", kind)
+    if recovered is None:
+        return load_model(pruned.path / MODEL, torch.float32)
+    own = str(recovered.read_json("summary.json")["adapter"]["kind"])
+    return merged(pruned.path / MODEL, recovered.path / "adapter", own)
+
+
+def _recovery(recovered: Artifact) -> dict[str, Any]:
+    summary = recovered.read_json("summary.json")
+    return {key: summary[key] for key in ("lr", "epochs", "steps", "best_step", "best_valid_loss", "seconds")}
 
 
 def _asked(config: CompressConfig, data: Artifact, base_answers: Artifact, answers: Artifact) -> Asked:
@@ -116,8 +143,8 @@ def _shrink(
     wanted: Any = config.compress.quantise
     if wanted is None:
         return []
-    rows = list(read_rows(data.file("train.jsonl")))[: config.compress.calibration_rows]
-    calibration = [list(renderer.example(task.messages(row), task.target(row)).ids) for row in rows]
+    tokens = wanted.expert_tokens if getattr(wanted, "method", "") == "gptq" else 0
+    calibration = calibration_of(plain, facts, renderer, task, data, config.compress.calibration_rows, tokens)
     plug = compressors.FAMILY.load(wanted.kind)
     return [{"kind": wanted.kind, **plug.compress(plain, wanted, facts, calibration)}]
 
@@ -143,10 +170,15 @@ def _proof(
     checks = same_ids(renderer, served_by_template(small.renderer.tokenizer))
     texts = texts_of(renderer, asked.task, asked.rows)
     said = answers_of(small, asked.task, asked.rows, config.batch_size)
+    changed = config.compress.quantise is not None or config.compress.prune is not None
+    lost = losses_of(small, asked.task, asked.rows) if changed else None
     own = _remembered(small, texts)
     del small
-    wanted: Any = config.compress.quantise
-    if wanted is None:
+    if lost is not None:
+        tuned_before = for_answers(Path(config.base_path), adapter, on_whole_base(kind), config.device, "fp32")
+        checks.append(loss_grown(losses_of(tuned_before, asked.task, asked.rows), lost, bound=_most_loss(config)))
+        del tuned_before
+    else:
         bound, equal = BOUNDS[config.compress.dtype]
         whole = on_whole_base(kind)
         name = "adapter = merged"
@@ -166,9 +198,16 @@ def _least_gain(config: CompressConfig) -> float:
     wanted: Any = config.compress.quantise
     if config.compress.gain is not None:
         return config.compress.gain
+    if config.compress.prune is not None:
+        return GAIN_IN_FOUR_BITS
     if wanted is None:
         return GAIN
     return GAIN_IN_FOUR_BITS if compressors.FAMILY.load(wanted.kind).bits(wanted) <= 4 else GAIN
+
+
+def _most_loss(config: CompressConfig) -> float | None:
+    """The bound on the loss; None: it is told and not judged."""
+    return config.compress.loss or (LOSS if config.compress.prune is not None else None)
 
 
 def _logits(config: CompressConfig, adapter: Path | None, kind: str, texts: Sequence[Sequence[int]]) -> Logits:

@@ -1,35 +1,73 @@
 """Weights of linear layers in fewer bits, in forms that plain transformers (and vLLM) loads.
 
-``int8`` and ``int4`` are rounded to the nearest step of a symmetric scale per group, in the form of compressed-tensors
-(``pack-quantized``); in 4 bits the scale of each group is the one of several that loses least. ``nf4`` is that of
-bitsandbytes (Dettmers et al. 2023, arXiv 2305.14314). Left whole, in bf16: embedding, output layer, norms, the router
-of a mixture of experts, and its fused experts, which are no linear layers for either library.
+``int8`` and ``int4`` have a symmetric step per group, in the form of compressed-tensors (``pack-quantized``): rounded
+to the nearest, where in 4 bits the step of each group is the one of several that loses least; or by GPTQ (Frantar et
+al. 2022, arXiv 2210.17323) on rows of train. ``nf4`` is that of bitsandbytes (Dettmers et al. 2023, arXiv 2305.14314).
+
+The routed experts of a mixture are rounded one by one, where transformers fuses them to one weight too; bitsandbytes
+leaves those whole. Embedding and output layer stay in bf16 unless they are asked for; norms and routers always do.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from yibu.compressors import Calibration
+from yibu.compressors._gptq import products_before_head, round_layers
+from yibu.compressors._packed import pack_folder
+from yibu.compressors._rounding import gptq, nearest
 from yibu.core.architecture import Facts
 from yibu.core.errors import InputError, MissingExtra
+from yibu.core.log import get
 from yibu.core.recipe import Settings as BaseSettings
 
+log = get("quantise")
+CHANGES = "bits"
 _NF4_BLOCK = 64
-_SHRINK = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # of a group's largest weight: what a scale may give up to be finer
+_LAYER = ".layers."
+_EXPERT = re.compile(r"\.experts\.\d+\.")
+_EXPERTS = r"re:.*\.experts\.\d+\.(gate|up|down)_proj$"
+# Weights in which transformers fuses routed experts -> the layers of an expert in the file.
+_PROJECTIONS_OF = {".gate_up_proj": ("gate_proj", "up_proj"), ".down_proj": ("down_proj",)}
 
 
 class Settings(BaseSettings):
-    """How many bits, in which form."""
+    """How many bits, in which form, rounded how."""
 
     kind: Literal["quantise"] = "quantise"
     scheme: Literal["int8", "int4", "nf4"] = Field("int4", description="nf4 needs bitsandbytes wherever it is loaded")
     group: Literal[32, 64, 128] = Field(32, description="weights of a row that share a scale, for int8 and int4")
+    method: Literal["nearest", "gptq"] = Field(
+        "nearest", description="gptq: later weights make up for earlier ones, on train rows; for int8 and int4"
+    )
+    act_order: bool = Field(False, description="gptq takes the columns of the largest inputs first")
+    embedding: bool = Field(
+        False,
+        description="embedding and output layer too, in as many bits, since plain transformers reads one number",
+    )
+    expert_tokens: int = Field(
+        128,
+        ge=1,
+        description="tokens that gptq wants each routed expert to see: rows are added while there are any",
+    )
+
+    @model_validator(mode="after")
+    def _of_one_form(self) -> Self:
+        if self.scheme == "nf4" and (self.method != "nearest" or self.embedding):
+            raise ValueError(
+                "nf4 is rounded by bitsandbytes, linear layers alone; gptq and embedding need int4 or int8"
+            )
+        if self.act_order and self.method != "gptq":
+            raise ValueError("act_order is an order of gptq; say method: gptq")
+        return self
 
 
 def bits(settings: Settings) -> int:
@@ -37,35 +75,49 @@ def bits(settings: Settings) -> int:
     return 8 if settings.scheme == "int8" else 4
 
 
-def compress(model: Any, settings: Settings, facts: Facts, calibration: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Round the weights; those of ``nf4`` are rounded when they are saved. No calibration rows are looked at.
+def compress(model: Any, settings: Settings, facts: Facts, calibration: Calibration) -> dict[str, Any]:
+    """Round the weights; those of ``nf4`` are rounded when they are saved. Rows are looked at for GPTQ alone.
 
     Raises:
         MissingExtra: the package of the form is missing.
         InputError: the group does not divide the rows of a layer, or there is no linear layer to quantise.
     """
-    chosen = _chosen(model)
-    if not chosen:
+    linears, ends, fused = _linears(model, facts), _ends(model) if settings.embedding else [], _fused(model)
+    fused = [] if settings.scheme == "nf4" else fused
+    if not linears:
         raise InputError("There is no linear layer that could be quantised.", got=type(model).__name__)
     _require("bitsandbytes" if settings.scheme == "nf4" else "compressed_tensors")
-    _check_rows(chosen, settings)
+    shapes = {name: model.get_submodule(name).weight.shape for name in [*linears, *ends]}
+    shapes |= {name: model.get_parameter(name).shape for name in fused}
+    _check_rows(shapes, settings)
     total = sum(parameter.numel() for parameter in model.parameters())
+    told: dict[str, Any] = {"scheme": settings.scheme, "method": settings.method, "layers": len(shapes)}
+    told |= {"weights": sum(shape.numel() for shape in shapes.values()), "of": total}
     if settings.scheme != "nf4":
-        _pack(model, chosen, settings)
-    quantised = sum(rows * columns for rows, columns in chosen.values())
-    return {"scheme": settings.scheme, "layers": len(chosen), "weights": quantised, "of": total}
+        model.yibu_scales, coverage = _round(model, settings, linears, ends, fused, calibration)
+        told |= {} if coverage is None else {"coverage": coverage}
+    return told
 
 
 def save(model: Any, folder: Path, settings: Settings) -> None:
-    """A Hugging Face folder whose config says how its weights are to be read."""
-    if settings.scheme != "nf4":
-        model.save_pretrained(folder)
-        return
-    import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    """A Hugging Face folder whose config says how its weights are to be read.
 
-    how = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
-    with tempfile.TemporaryDirectory(prefix=".yibu-", dir=folder.parent) as place:
+    Raises:
+        InputError: the form of compressed-tensors cannot be written for this architecture.
+    """
+    import torch
+
+    with tempfile.TemporaryDirectory(prefix=".yibu-", dir=folder.parent) as name:
+        place = Path(name)
+        if settings.scheme != "nf4":
+            model.to(torch.bfloat16).save_pretrained(place)
+            packed = pack_folder(place, folder, model.yibu_scales, bits(settings))
+            _check_names(model, packed)
+            _write_form(folder / "config.json", packed, settings)
+            return
+        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+        how = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
         model.save_pretrained(place)
         rounded = AutoModelForCausalLM.from_pretrained(
             place, quantization_config=how, dtype=torch.bfloat16, local_files_only=True, use_safetensors=True
@@ -73,16 +125,145 @@ def save(model: Any, folder: Path, settings: Settings) -> None:
         rounded.save_pretrained(folder)
 
 
-def _chosen(model: Any) -> dict[str, tuple[int, int]]:
-    """Shapes of the linear layers by name, without the output layer."""
+def _linears(model: Any, facts: Facts) -> list[str]:
+    """Names of the linear layers, without output layer and routers."""
     from torch import nn
 
     head = model.get_output_embeddings()
-    return {
-        name: (module.out_features, module.in_features)
+    roles = {name: facts.role_of(name) for name, _ in model.named_modules()}
+    return [
+        name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
+        if isinstance(module, nn.Linear) and module is not head and getattr(roles[name], "kind", None) != "router"
+    ]
+
+
+def _head(model: Any) -> str:
+    """Name of the module whose weight is that of the output layer: itself, or the embedding that it is tied to."""
+    weight = (model.get_output_embeddings() or model.get_input_embeddings()).weight
+    names: list[str] = [name for name, one in model.named_modules() if getattr(one, "weight", None) is weight]
+    return names[0]
+
+
+def _ends(model: Any) -> list[str]:
+    """Names of the embedding, and of an output layer with a weight of its own."""
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = head is None or head.weight is embedding.weight
+    return [name for name, module in model.named_modules() if module is embedding or (module is head and not tied)]
+
+
+def _fused(model: Any) -> list[str]:
+    """Names of the weights of routed experts ``[E, R, C]``."""
+    return [name for name, one in model.named_parameters() if one.dim() == 3 and name.endswith(tuple(_PROJECTIONS_OF))]
+
+
+def _round(
+    model: Any,
+    settings: Settings,
+    linears: Sequence[str],
+    ends: Sequence[str],
+    fused: Sequence[str],
+    given: Calibration,
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Round in place; the steps by their names on disk, and how many tokens the experts were seen with."""
+    scales: dict[str, Any] = {}
+
+    def keep(name: str, weight_RC: Any, scale_RN: Any) -> Any:
+        for part, own in _on_disk(name, scale_RN):
+            scales[part] = own
+        return weight_RC
+
+    def to_nearest(name: str, weight_RC: Any) -> Any:
+        return keep(name, *nearest(weight_RC, bits(settings), settings.group))
+
+    def by_inputs(name: str, weight_RC: Any, hessian_CC: Any, num_tokens: int) -> Any:
+        if hessian_CC is None or len(hessian_CC) != weight_RC.shape[1]:  # not asked, or a layer of another product
+            return to_nearest(name, weight_RC)
+        made = gptq(weight_RC, hessian_CC, bits(settings), settings.group, settings.act_order, num_tokens)
+        return keep(name, *made)
+
+    coverage = None
+    if settings.method == "gptq":
+        mixtures = sorted({name.rpartition(".")[0] for name in fused})
+        inside = [name for name in linears if _LAYER in f".{name}"]
+        seen = round_layers(model, given.rows, inside, mixtures, by_inputs)
+        coverage = _coverage(seen, settings.expert_tokens)
+        head = _head(model)
+        if head in ends:  # a tied embedding is rounded for what it does at the end: that is where the error counts
+            module = model.get_submodule(head)
+            products_CC = products_before_head(model, given.rows)
+            module.weight.data = by_inputs(head, module.weight.data, products_CC, sum(map(len, given.rows)))
+    for name in [*linears, *ends]:
+        if name not in scales:
+            module = model.get_submodule(name)
+            module.weight.data = to_nearest(name, module.weight.data)
+    for name in fused:
+        owner, _, own = name.rpartition(".")
+        weight_ERC = model.get_parameter(name).data
+        for expert in range(len(weight_ERC) if settings.method == "nearest" else 0):
+            weight_ERC[expert] = to_nearest(f"{owner}.{expert}.{own}", weight_ERC[expert])
+    return scales, coverage
+
+
+def _on_disk(name: str, scale_RN: Any) -> list[tuple[str, Any]]:
+    """Names of a weight's parts in the file: two matrices of an expert are one in memory."""
+    parts = _PROJECTIONS_OF.get(f".{name.rpartition('.')[2]}")
+    if parts is None or not _EXPERT.search(name):
+        return [(name, scale_RN)]
+    owner = name.rpartition(".")[0]
+    return [(f"{owner}.{part}", own) for part, own in zip(parts, scale_RN.chunk(len(parts)), strict=True)]
+
+
+def _coverage(seen: Mapping[str, Sequence[int]], wanted: int) -> dict[str, Any] | None:
+    """How many calibration tokens the routed experts were sent; said, since an expert without is only rounded."""
+    counts = sorted(count for layer in seen.values() for count in layer)
+    if not counts:
+        return None
+    enough = sum(count >= wanted for count in counts)
+    log.info(
+        "experts: %d of %d saw %d calibration tokens or more (least %d, median %d)",
+        *(enough, len(counts), wanted, counts[0], counts[len(counts) // 2]),
+    )
+    return {
+        "experts": len(counts),
+        "enough": enough,
+        "wanted": wanted,
+        "least": counts[0],
+        "median": counts[len(counts) // 2],
     }
+
+
+def _check_names(model: Any, packed: Sequence[str]) -> None:
+    """Every rounded weight is in the file under its own name.
+
+    Raises:
+        InputError: transformers writes this architecture under other names.
+    """
+    if lost := sorted(set(model.yibu_scales) - set(packed)):
+        raise InputError(
+            "transformers writes the weights of this architecture under other names, so they cannot be packed.",
+            got=f"{type(model).__name__}; {len(lost)} weights, among them {lost[0]}",
+            allowed="architectures whose names are the same in memory and in files; experts apart",
+            do="leave compress.quantise out, or quantise in another format that knows the architecture",
+        )
+
+
+def _write_form(path: Path, packed: Sequence[str], settings: Settings) -> None:
+    """What readers need to know; the experts by one pattern, for there are tens of thousands of them."""
+    experts = [name for name in packed if _EXPERT.search(name)]
+    targets = sorted(set(packed) - set(experts)) + ([_EXPERTS] if experts else [])
+    weights = {"num_bits": bits(settings), "type": "int", "strategy": "group", "group_size": settings.group}
+    table = json.loads(path.read_text(encoding="utf-8"))
+    table["quantization_config"] = {
+        "format": "pack-quantized",
+        "quant_method": "compressed-tensors",
+        "config_groups": {"group_0": {"targets": targets, "weights": {**weights, "symmetric": True}}},
+        "quantization_status": "compressed",
+        # transformers 5.23 with compressed-tensors 0.20 has no forward pass on packed weights: they are unpacked when
+        # loaded.
+        "dequantize": True,
+    }
+    path.write_text(json.dumps(table, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _require(package: str) -> None:
@@ -92,10 +273,10 @@ def _require(package: str) -> None:
         raise MissingExtra("compressed-tensors", extra="quantise", use="compress.quantise: int8 or int4")
 
 
-def _check_rows(chosen: dict[str, tuple[int, int]], settings: Settings) -> None:
+def _check_rows(shapes: Mapping[str, Any], settings: Settings) -> None:
     """Groups lie within a row; bitsandbytes on a CPU needs that of its blocks, too, and fails on others when asked."""
     group = _NF4_BLOCK if settings.scheme == "nf4" else settings.group
-    odd = sorted(name for name, (_, columns) in chosen.items() if columns % group)
+    odd = sorted(name for name, shape in shapes.items() if shape[-1] % group)
     if odd:
         raise InputError(
             "The group does not divide the rows of these layers.",
@@ -103,46 +284,3 @@ def _check_rows(chosen: dict[str, tuple[int, int]], settings: Settings) -> None:
             allowed=f"rows whose length is a multiple of {group}",
             do="say compress: {quantise: {scheme: int4, group: 32}}",
         )
-
-
-def _pack(model: Any, chosen: dict[str, tuple[int, int]], settings: Settings) -> None:
-    import torch
-    from compressed_tensors.compressors import ModelCompressor
-    from compressed_tensors.quantization import QuantizationConfig, QuantizationStatus, apply_quantization_config
-
-    model.to(torch.bfloat16)
-    weights = {"num_bits": bits(settings), "type": "int", "strategy": "group", "group_size": settings.group}
-    table = {
-        "format": "pack-quantized",
-        "quant_method": "compressed-tensors",
-        "config_groups": {"group_0": {"targets": sorted(chosen), "weights": {**weights, "symmetric": True}}},
-    }
-    apply_quantization_config(model, QuantizationConfig.model_validate(table))
-    with torch.no_grad():
-        for name in chosen:
-            layer = model.get_submodule(name)
-            layer.weight_scale.copy_(_scales(layer.weight.float(), bits(settings), settings.group))
-            layer.quantization_status = QuantizationStatus.FROZEN
-    compressor = ModelCompressor.from_pretrained_model(model, "pack-quantized")
-    compressor.compress_model(model)
-    # transformers 5.23 with compressed-tensors 0.20 has no forward pass on packed weights: they are unpacked when
-    # loaded.
-    model.config.quantization_config = {**table, "quantization_status": "compressed", "dequantize": True}
-
-
-def _scales(weight_RC: Any, num_bits: int, group: int) -> Any:
-    """The step of each group ``[R, C / group]``: of several, the one whose rounding loses least."""
-    import torch
-
-    rows, columns = weight_RC.shape
-    weight_RNG = weight_RC.view(rows, columns // group, group)
-    top = 2 ** (num_bits - 1) - 1
-    largest_RN = weight_RNG.abs().amax(-1).clamp_min(1e-8)
-    best_RN, least_RN = largest_RN / top, torch.full_like(largest_RN, float("inf"))
-    for share in _SHRINK if num_bits <= 4 else _SHRINK[:1]:
-        step_RN = (largest_RN * share / top).to(torch.bfloat16).float()
-        rounded = (weight_RNG / step_RN[..., None]).round().clamp(-top - 1, top) * step_RN[..., None]
-        lost_RN = (rounded - weight_RNG).square().sum(-1)
-        better = lost_RN < least_RN
-        best_RN, least_RN = torch.where(better, step_RN, best_RN), torch.where(better, lost_RN, least_RN)
-    return best_RN

@@ -35,7 +35,7 @@ from yibu.core.errors import InputError, MissingExtra, YibuError
 from yibu.core.plugs import Family
 from yibu.core.recipe import Settings
 
-GENERATE, SCORE, ADAPTERS = "generate", "score", "adapters"
+GENERATE, SCORE, EMBED, ADAPTERS = "generate", "score", "embed", "adapters"
 """What an engine may be able to do, see `Engine.can`."""
 
 FAMILY = Family(__name__, requires=("Settings", "Engine"))
@@ -69,7 +69,7 @@ class EngineSettings(Settings):
 class ProcessSettings(Settings):
     """What every engine is told that loads a model into a process of its own."""
 
-    base_path: str = Field(description="folder of the base")
+    base_path: str = Field("", description="folder of the base; `yibu serve` fills it in, as it does the adapter")
     adapter_path: str | None = Field(None, description="folder of the adapter that is there from the start")
     adapter_kind: str = Field("lora", description="plug of `yibu.adapters` that made it")
     adapter_name: str = Field("default", description="name under which it is asked")
@@ -133,6 +133,19 @@ class Piece:
     finish: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What texts are as vectors.
+
+    Attributes:
+        vectors: one for each text, of length one.
+        prompt_tokens: of all texts.
+    """
+
+    vectors: list[list[float]]
+    prompt_tokens: int
+
+
 class EngineFailed(YibuError):
     """A request got no whole answer.
 
@@ -151,10 +164,14 @@ class Engine(abc.ABC):
     """What is called of an engine; `start` before all else, `close` at last.
 
     Attributes:
-        can: what it can do beside `generate`.
+        can: what it can do.
+        reads: forms of weights that it loads itself: ``folder`` of Hugging Face, ``gguf``; none of a server elsewhere.
+        adapter_kinds: plugs of `yibu.adapters` that it knows; None: every one.
     """
 
     can: frozenset[str] = frozenset({GENERATE})
+    reads: frozenset[str] = frozenset()
+    adapter_kinds: frozenset[str] | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -185,6 +202,14 @@ class Engine(abc.ABC):
 
     async def score(self, prompt: Prompt, answers: Sequence[str], adapter: str | None = None) -> list[float]:
         """``log p(answer and its end | prompt)`` of each answer, from one forward pass where the model allows it.
+
+        Raises:
+            EngineFailed: ``unable``, or as above.
+        """
+        raise EngineFailed("unable")
+
+    async def embed(self, texts: Sequence[str], adapter: str | None = None) -> Embedded:
+        """Vectors of texts: the mean of the last layer's states over the tokens of each.
 
         Raises:
             EngineFailed: ``unable``, or as above.
@@ -269,7 +294,7 @@ async def server_sent_events(client: Any, address: str, body: dict[str, Any]) ->
     try:
         async with client.stream("POST", address, json=body) as response:
             if response.status_code != 200:
-                raise EngineFailed(f"status_{response.status_code}")
+                raise EngineFailed(refusal(response.status_code, await response.aread()))
             async for line in response.aiter_lines():
                 if not line.startswith("data:"):
                     continue
@@ -281,6 +306,13 @@ async def server_sent_events(client: Any, address: str, body: dict[str, Any]) ->
         raise EngineFailed("refused") from error
     except (httpx.TransportError, httpx.StreamError) as error:
         raise EngineFailed("broken") from error
+
+
+def refusal(status: int, body: bytes) -> str:
+    """The reason of a failure; a prompt that is too long is 413, whatever status a server has for it."""
+    told = body[:4096].decode(errors="replace")
+    too_long = ("exceed_context_size_error", "context_length_exceeded")  # llama.cpp; OpenAI and those who follow it
+    return "status_413" if status == 400 and any(word in told for word in too_long) else f"status_{status}"
 
 
 def _table(data: str) -> dict[str, Any]:

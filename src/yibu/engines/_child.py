@@ -13,10 +13,11 @@ from typing import Any
 
 from yibu import engines
 from yibu.core.errors import InputError, YibuError
-from yibu.engines import GREEDY, Adapter, EngineFailed, Piece, ProcessSettings, Prompt, Sampling, openai
+from yibu.engines import GREEDY, Adapter, Embedded, EngineFailed, Piece, ProcessSettings, Prompt, Sampling, openai
 
 Body = Callable[[Connection, Any], None]
-"""What runs in the process: it sends ``(port, facts)`` once it answers, and ends when its pipe does."""
+"""What runs in the process: it sends ``(port, facts)`` once it answers, and ends when its pipe does. A fact ``failed``
+is the reason for which it never will."""
 
 
 class Child:
@@ -42,8 +43,7 @@ class Child:
         Raises:
             InputError: the base is not there. YibuError: the process did not come up.
         """
-        if not Path(self._settings.base_path).exists():
-            raise InputError("The base is no longer where it was.", got=self._settings.base_path)
+        check_base(self._settings)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         self._process = context.Process(target=_process, args=(self._body, theirs, self._settings), daemon=True)
@@ -54,6 +54,9 @@ class Child:
             if not ours.poll(self._settings.start_seconds):
                 raise EOFError
             self.port, self.facts = ours.recv()
+            if reason := self.facts.get("failed"):
+                self.stop()
+                raise YibuError("The engine does not load this model.", got=reason)
         except (EOFError, OSError) as error:
             self.stop()
             raise YibuError(
@@ -89,6 +92,15 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def check_base(settings: ProcessSettings) -> None:
+    """
+    Raises:
+        InputError: the base is not there.
+    """
+    if not settings.base_path or not Path(settings.base_path).exists():
+        raise InputError("The base is no longer where it was.", got=settings.base_path or "no path")
 
 
 def _process(body: Body, pipe: Connection, settings: ProcessSettings) -> None:
@@ -144,6 +156,10 @@ class ProcessEngine(engines.Engine):
     async def score(self, prompt: Prompt, answers: Sequence[str], adapter: str | None = None) -> list[float]:
         """See `yibu.engines.Engine.score`."""
         return await self.client.score(prompt, answers, adapter)
+
+    async def embed(self, texts: Sequence[str], adapter: str | None = None) -> Embedded:
+        """See `yibu.engines.Engine.embed`."""
+        return await self.client.embed(texts, adapter)
 
     async def load_adapter(self, adapter: Adapter) -> None:
         """See `yibu.engines.Engine.load_adapter`."""

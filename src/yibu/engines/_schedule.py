@@ -21,6 +21,7 @@ from yibu.core.errors import YibuError
 from yibu.core.log import get
 from yibu.engines import GREEDY, Sampling
 from yibu.engines._bank import Bank
+from yibu.engines._embedder import batches, embed
 from yibu.engines._scorer import Scorers
 from yibu.engines._words import Words
 
@@ -125,6 +126,18 @@ class Schedule(threading.Thread):
         if call.error is not None:
             raise call.error
         return call.result
+
+    def embed(self, texts: Sequence[Sequence[int]], adapter: str | None) -> list[list[float]]:
+        """Vectors of texts, see `yibu.engines._embedder`; one pass at a time, so that answers go on between two."""
+        found: dict[int, list[float]] = {}
+        for batch in batches(texts, self._max_tokens):
+
+            def made(bank: Bank, batch: list[int] = batch) -> list[list[float]]:
+                with bank.using(adapter) as model:
+                    return embed(self._system, model, [texts[place] for place in batch])
+
+            found |= dict(zip(batch, self.call(made), strict=True))
+        return [found[place] for place in range(len(texts))]
 
     def forget(self, name: str) -> None:
         """Unload an adapter and what was computed with it."""

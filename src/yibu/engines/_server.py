@@ -1,6 +1,7 @@
 """The OpenAI protocol over the loopback, for a process of ours: streams only, since only our own clients ask.
 
-Beside it: ``/v1/score``, and ``/v1/load_lora_adapter`` and ``/v1/unload_lora_adapter`` as vLLM has them.
+Beside it: ``/v1/embeddings``, ``/v1/score``, and ``/v1/load_lora_adapter`` and ``/v1/unload_lora_adapter`` as vLLM has
+them.
 """
 
 from __future__ import annotations
@@ -97,6 +98,11 @@ def _handler(bank: Bank, schedule: Schedule, default: str | None) -> type[BaseHT
                 if wanted.error is not None:
                     raise _Refused(500, "the model could not score")
                 self._table(200, {"scores": wanted.result})
+            elif self.path == "/v1/embeddings":
+                texts, name = reader.texts(body)
+                vectors = schedule.embed(texts, name)
+                rows = [{"index": place, "embedding": vector} for place, vector in enumerate(vectors)]
+                self._table(200, {"data": rows, "usage": {"prompt_tokens": sum(map(len, texts))}})
             elif self.path == "/v1/load_lora_adapter":
                 adapter = Adapter(str(body["lora_name"]), Path(body["lora_path"]), str(body.get("kind", "lora")))
                 schedule.call(lambda bank: bank.load(adapter))
@@ -178,6 +184,17 @@ class _Reader:
         if len(ids) + max(map(len, answers)) > self._longest:
             raise _Refused(413, f"the prompt has {len(ids)} tokens; the model reads up to {self._longest}")
         return ScoreJob(ids, answers, self._adapter(body))
+
+    def texts(self, body: dict[str, Any]) -> tuple[list[list[int]], str | None]:
+        """Token ids of the texts that shall become vectors, and the adapter."""
+        encode = self._renderer.tokenizer
+        found = [list(encode(str(text), add_special_tokens=True)["input_ids"]) for text in body["input"]]
+        if not found or not all(found):
+            raise _Refused(400, "there is nothing to embed")
+        longest = max(map(len, found))
+        if longest > self._longest:
+            raise _Refused(413, f"a text has {longest} tokens; the model reads up to {self._longest}")
+        return found, self._adapter(body)
 
     def _ids(self, body: dict[str, Any]) -> list[int]:
         if "messages" in body:

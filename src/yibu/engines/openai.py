@@ -18,12 +18,14 @@ from yibu.engines import (
     CLOCK,
     GREEDY,
     Adapter,
+    Embedded,
     EngineFailed,
     EngineSettings,
     Piece,
     Prompt,
     Sampling,
     is_answered,
+    refusal,
     server_sent_events,
     unlimited_client,
 )
@@ -52,16 +54,11 @@ class Engine(engines.Engine):
     ) -> AsyncIterator[Piece]:
         """See `yibu.engines.Engine.generate`."""
         body: dict[str, Any] = {
-            "model": adapter or self.settings.model,
+            **self.asked(adapter, sampling),
             "max_tokens": max_new_tokens,
-            "temperature": sampling.temperature,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if sampling != GREEDY:
-            body |= _sampled(sampling)
-        if self.settings.ignore_eos:
-            body["ignore_eos"] = True
         if isinstance(prompt, str):
             path, body["prompt"] = "/completions", prompt
         else:
@@ -79,6 +76,15 @@ class Engine(engines.Engine):
         if not finished:
             raise EngineFailed("broken")
 
+    def asked(self, adapter: str | None, sampling: Sampling) -> dict[str, Any]:
+        """The part of a body that says who shall answer and how tokens are chosen."""
+        body: dict[str, Any] = {"model": adapter or self.settings.model, "temperature": sampling.temperature}
+        if sampling != GREEDY:
+            body |= _sampled(sampling)
+        if self.settings.ignore_eos:
+            body["ignore_eos"] = True
+        return body
+
     async def score(self, prompt: Prompt, answers: Sequence[str], adapter: str | None = None) -> list[float]:
         """See `yibu.engines.Engine.score`; only our own process has an address for it."""
         if engines.SCORE not in self.can:
@@ -89,6 +95,18 @@ class Engine(engines.Engine):
         if not isinstance(scores, list) or len(scores) != len(answers):
             raise EngineFailed("protocol")
         return scores
+
+    async def embed(self, texts: Sequence[str], adapter: str | None = None) -> Embedded:
+        """See `yibu.engines.Engine.embed`; what a server of somebody else's has for it is its own."""
+        if engines.EMBED not in self.can:
+            raise EngineFailed("unable")
+        body = {"model": adapter or self.settings.model, "input": list(texts), "encoding_format": "float"}
+        found = await self.post("/embeddings", body)
+        rows = found.get("data")
+        if not isinstance(rows, list) or len(rows) != len(texts):
+            raise EngineFailed("protocol")
+        rows.sort(key=lambda row: row["index"])
+        return Embedded([row["embedding"] for row in rows], _count(found.get("usage"), "prompt_tokens") or 0)
 
     async def load_adapter(self, adapter: Adapter) -> None:
         """See `yibu.engines.Engine.load_adapter`."""
@@ -105,8 +123,11 @@ class Engine(engines.Engine):
         if engines.ADAPTERS not in self.can:
             raise EngineFailed("unable")
 
-    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, body: dict[str, Any], root: str | None = None) -> dict[str, Any]:
         """The table that comes back; ``{}`` where it is none.
+
+        Args:
+            root: what the path is below; None: the endpoint.
 
         Raises:
             EngineFailed: no connection, or another status than 200.
@@ -114,13 +135,13 @@ class Engine(engines.Engine):
         import httpx
 
         try:
-            response = await self._client.post(self.settings.endpoint + path, json=body)
+            response = await self._client.post((root or self.settings.endpoint) + path, json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise EngineFailed("refused") from error
         except httpx.TransportError as error:
             raise EngineFailed("broken") from error
         if response.status_code != 200:
-            raise EngineFailed(f"status_{response.status_code}")
+            raise EngineFailed(refusal(response.status_code, response.content))
         try:
             table = response.json()
         except ValueError:

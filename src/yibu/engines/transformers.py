@@ -34,7 +34,8 @@ class Settings(ProcessSettings):
 class Engine(ProcessEngine):
     """See `yibu.engines.Engine`."""
 
-    can = frozenset({engines.GENERATE, engines.SCORE, engines.ADAPTERS})
+    can = frozenset({engines.GENERATE, engines.SCORE, engines.EMBED, engines.ADAPTERS})
+    reads = frozenset({"folder"})
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -230,6 +230,7 @@ def _one_by_one(model: Any, prompt: Sequence[int], answers: Sequence[Sequence[in
     return -torch.cat(losses).cpu()
 
 
+@torch.no_grad()
 def tree_is_exact(model: Any, prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> bool:
     """Whether tree and single passes agree on one prompt: asked before a tree is trusted with an architecture."""
     weight = next(causal_model(model).parameters())

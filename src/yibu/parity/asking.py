@@ -13,6 +13,7 @@ from yibu.metrics import scores, structured
 from yibu.metrics.resample import Additive, FloatArray
 from yibu.model.assemble import Assembled, use_generating_attention
 from yibu.model.generate import generate
+from yibu.model.packing import common_prefix, example_losses, make_pack, split_by_tokens
 from yibu.model.score import score_answers, tree_is_exact
 from yibu.tasks import Task
 
@@ -36,6 +37,16 @@ def answers_of(system: Assembled, task: Task, rows: Sequence[Row], batch_size: i
     use_generating_attention(system.model, system.facts)
     written = generate(system.model, system.renderer, prompts, task.max_new_tokens, batch_size)
     return [answer.text for answer in written]
+
+
+def losses_of(system: Assembled, task: Task, rows: Sequence[Row], pack_tokens: int = 2048) -> FloatArray:
+    """Loss of each row's right answer, summed over its tokens, in nats ``[N]``."""
+    examples = [system.renderer.example(task.messages(row), task.target(row), row.id) for row in rows]
+    prefix = common_prefix(examples) if system.packed else 0
+    losses: list[float] = []
+    for few in split_by_tokens(examples, pack_tokens, system.packed):
+        losses += example_losses(system.model, make_pack(few, prefix).to(system.device)).tolist()
+    return np.asarray(losses, dtype=float)
 
 
 def fields_of(task: Task, answers: Sequence[str]) -> list[dict[str, str]]:

@@ -2,6 +2,8 @@
 
 ``(exported - base) / (adapter - base)``, each the mean score of the same items. Interval by paired resampling: in each
 draw all three systems are asked the same items.
+
+The loss on the rows' own answers says more of small changes than answers do, which flip or stay: `loss_grown`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from yibu.metrics.stats import bootstrap, permutation
 from yibu.parity import Check, judged
 
 GATE = 0.95
+_UNBOUND = 0.0  # a number, since records of checks are JSON; the check is not judged
 
 
 def gain_kept(
@@ -68,3 +71,40 @@ def _share(sums: FloatArray) -> FloatArray:
     """``(exported - base) / (adapter - base)``; a draw without gain counts as one with next to none."""
     gain = np.maximum(sums[..., 1] - sums[..., 0], 1e-9)
     return np.asarray((sums[..., 2] - sums[..., 0]) / gain)
+
+
+def loss_grown(
+    adapter: npt.ArrayLike,
+    exported: npt.ArrayLike,
+    *,
+    bound: float | None,
+    groups: Groups = None,
+    resamples: int = 2_000,
+    seed: int = 0,
+    name: str = "loss / the adapter's",
+) -> Check:
+    """How many times the adapter's loss on the same answers is that of the exported model.
+
+    Args:
+        adapter, exported: summed loss of each row's answer ``[N]``, in nats: of the same text, whatever its tokens.
+        bound: the most that it may be; None: it is told, and not judged.
+
+    Raises:
+        DataError: no rows, or not equally many of each.
+    """
+    before_N, after_N = np.asarray(adapter, dtype=float), np.asarray(exported, dtype=float)
+    if before_N.shape != after_N.shape or before_N.ndim != 1 or not len(before_N):
+        raise DataError("Losses need the same rows of two systems.", got=f"{before_N.size}, {after_N.size} losses")
+    parts_N2 = np.stack([after_N, before_N], axis=1)
+    detail = f"{after_N.mean():.4g} nats a row, the adapter {before_N.mean():.4g}"
+    if not np.isfinite(parts_N2).all():
+        return judged(name, math.nan, bound or math.inf, kind="at most", n=len(before_N), detail=detail)
+    grown = bootstrap(Additive(parts_N2, _grown), groups, resamples=resamples, seed=seed)
+    low, high = (None if math.isnan(limit) else limit for limit in (grown.low, grown.high))
+    if bound is None:
+        return Check(name, None, grown.value, _UNBOUND, False, len(before_N), low, high, detail)
+    return judged(name, grown.value, bound, kind="at most", n=len(before_N), detail=detail, low=low, high=high)
+
+
+def _grown(sums: FloatArray) -> FloatArray:
+    return np.asarray(sums[..., 0] / np.maximum(sums[..., 1], 1e-9))

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, Response
 
 from yibu import __version__
 from yibu.core.errors import DataError
-from yibu.engines import SCORE, Engine, EngineFailed, Piece, Prompt, Sampling
+from yibu.engines import EMBED, SCORE, Engine, EngineFailed, Piece, Prompt, Sampling
 from yibu.serve import marks, metrics
 from yibu.serve.asked import Asked as Task
 from yibu.serve.guard import Guard, Told
@@ -26,7 +26,7 @@ from yibu.serve.keys import Keys
 from yibu.serve.limits import Admission, whole_seconds
 from yibu.serve.page import POLICY, page_text
 from yibu.serve.problems import Problem
-from yibu.serve.protocol import Asked, ChatRequest, CompletionRequest, Written, read
+from yibu.serve.protocol import Asked, ChatRequest, CompletionRequest, EmbeddingRequest, Written, as_base64, read
 from yibu.serve.routes import Routes, Version
 from yibu.serve.schema import describe
 from yibu.serve.settings import ServeSettings
@@ -79,14 +79,33 @@ class Gateway:
         self._bound(len(body.prompt))
         return await self._write(request, body, lambda version: body.prompt, _Text())
 
+    async def embed(self, request: Request) -> Response:
+        """``/v1/embeddings``"""
+        body, told = read(EmbeddingRequest, await request.body()), _told(request)
+        num_chars = sum(map(len, body.texts))
+        self._bound(num_chars)
+        if EMBED not in self.engine.can:
+            raise Problem(501, "this engine makes no vectors; the engine transformers does", "unable")
+        with self.routes.lease(body.model) as version:
+            told.model, told.artifact = body.model, version.id
+            async with self._allowed(told, num_chars / _CHARS_A_TOKEN):
+                found = await _or_gone(request, self._bounded(self.engine.embed(body.texts, version.engine_name)))
+                told.prompt_tokens = found.prompt_tokens
+            self._count_tokens(told)
+            written = as_base64 if body.encoding_format == "base64" else list
+            data = [
+                {"object": "embedding", "index": place, "embedding": written(vector)}
+                for place, vector in enumerate(found.vectors)
+            ]
+            usage = {"prompt_tokens": told.prompt_tokens, "total_tokens": told.prompt_tokens}
+            return self._json(version, {"data": data, "usage": usage}, told, body.model, "list")
+
     async def classify(self, request: Request) -> Response:
         """``/v1/classify``: the closed set of the model's task, with probabilities."""
         body, told = read(Asked, await request.body()), _told(request)
         self._bound(_num_chars(body))
         if SCORE not in self.engine.can:
-            raise Problem(
-                501, "this engine cannot score labels; start yibu serve with the engine transformers", "unable"
-            )
+            raise Problem(501, "this engine cannot score labels; the engine transformers does", "unable")
         with self.routes.lease(body.model) as version:
             told.model, told.artifact = body.model, version.id
             with _asked_right():

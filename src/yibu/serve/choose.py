@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from yibu import engines
 from yibu.core.errors import InputError
 from yibu.core.recipe import Settings
-from yibu.engines import ProcessSettings, transformers
-from yibu.serve.routes import Version
+from yibu.core.store import Store
+from yibu.engines import EngineSettings, ProcessSettings, llamacpp, transformers
+from yibu.serve.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -18,29 +21,75 @@ class Chosen:
     settings: Settings
     why: str
 
+    @property
+    def endpoint(self) -> str | None:
+        """How a server of somebody else's is named in answers; None where the engine is ours."""
+        if not isinstance(self.settings, EngineSettings):
+            return None
+        return f"{getattr(self.settings, 'kind', '')}:{self.settings.model}"
 
-def choose(version: Version, base_path: str, wanted: Settings | None, device: str, dtype: str) -> Chosen:
+
+def choose(weights: Weights, store: Store, wanted: Settings | None) -> Chosen:
     """The engine for a model.
 
     Args:
-        version: what is served first.
-        base_path: folder of its base.
+        weights: of what is served first.
         wanted: of ``serve.engine``; its base and adapter are filled in.
-        device, dtype: of the training.
 
     Raises:
         InputError: what is wanted cannot carry it.
     """
-    adapter = version.adapter
-    assert adapter is not None
-    loaded = {"adapter_path": str(adapter.path), "adapter_kind": adapter.kind, "adapter_name": adapter.name}
-    if wanted is None:
-        settings = transformers.Settings(base_path=base_path, device=device, dtype=dtype, **loaded)
-        return Chosen(settings, f"transformers: it runs every base, and adapters of the kind {adapter.kind}")
-    kind = str(getattr(wanted, "kind", ""))
-    if not isinstance(wanted, ProcessSettings):
+    if wanted is not None and not isinstance(wanted, ProcessSettings):
+        kind = getattr(wanted, "kind", "")
         return Chosen(wanted, f"{kind}: the recipe names its endpoint; which weights run there, only its owner knows")
-    can = engines.FAMILY.load(kind).Engine.can
-    if engines.ADAPTERS not in can and adapter.kind != "lora":
-        raise InputError("This engine knows plain LoRA only.", got=adapter.kind, do="leave serve.engine out")
-    return Chosen(wanted.model_copy(update={"base_path": base_path, **loaded}), f"{kind}: the recipe asks for it")
+    if wanted is None:
+        wanted, why = _default(weights)
+    else:
+        why = f"{getattr(wanted, 'kind', '')}: the recipe asks for it"
+        _check(weights, wanted)
+    given: dict[str, Any] = {"base_path": str(weights.find(store))}
+    if weights.adapter is not None:
+        adapter = weights.adapter
+        given |= {"adapter_path": str(adapter.path), "adapter_kind": adapter.kind, "adapter_name": adapter.name}
+    if isinstance(wanted, llamacpp.Settings) and wanted.work_path is None:
+        given["work_path"] = _work_path(store)
+    return Chosen(wanted.model_copy(update=given), why)
+
+
+def _default(weights: Weights) -> tuple[ProcessSettings, str]:
+    if weights.form == "gguf":
+        return llamacpp.Settings(), "llamacpp: it reads GGUF, and this file was proven in it"
+    settings = transformers.Settings(device=weights.device, dtype=weights.dtype)
+    if weights.adapter is None:
+        return settings, "transformers: it reads every plain folder as it is"
+    return settings, f"transformers: it runs every base, and adapters of the kind {weights.adapter.kind}"
+
+
+def _check(weights: Weights, wanted: ProcessSettings) -> None:
+    kind = str(getattr(wanted, "kind", ""))
+    engine = engines.FAMILY.load(kind).Engine
+    if weights.form not in engine.reads:
+        raise InputError(
+            "This engine does not read such files.",
+            got=f"{kind}: {weights.form}",
+            allowed=sorted(engine.reads),
+            do="leave serve.engine out",
+        )
+    adapter, known = weights.adapter, engine.adapter_kinds
+    if adapter is not None and known is not None and adapter.kind not in known:
+        raise InputError(
+            "This engine does not know adapters of this kind.",
+            got=f"{kind}: {adapter.kind}",
+            allowed=sorted(known),
+            do="leave serve.engine out, or serve what compress makes of it: its adapter is in the weights",
+        )
+
+
+def _work_path(store: Store) -> str | None:
+    """Where files that are made for an engine are kept; None in a store that cannot be written."""
+    folder = Path(store.root, "serve", "gguf")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return str(folder)

@@ -43,6 +43,7 @@ PUBLIC = {"/health": None, "/ready": None, "/openapi.json": None, "/chat": None}
 SCOPES: dict[str, str | None] = {
     "/v1/chat/completions": "generate",
     "/v1/completions": "generate",
+    "/v1/embeddings": "embed",
     "/v1/classify": "classify",
     "/v1/extract": "extract",
     "/v1/models": None,

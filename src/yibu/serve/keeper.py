@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 
 from yibu.core.errors import InputError, YibuError
 from yibu.core.log import get
-from yibu.core.recipe import parse
-from yibu.core.store import Artifact, Store
-from yibu.engines import Adapter, EngineFailed
+from yibu.core.store import Store
+from yibu.engines import EngineFailed
 from yibu.serve.app import Gateway
-from yibu.serve.asked import asked_of
 from yibu.serve.keys import Keys
-from yibu.serve.routes import Version
-from yibu.train import Config
+from yibu.serve.routes import Served, Version
+from yibu.serve.weights import weights_of
 
 log = get("serve")
 
@@ -26,32 +23,16 @@ _LONGEST_PAUSE = 30.0
 """Seconds before another start of an engine that dies again and again."""
 
 
-def version_of(model: Artifact, store: Store) -> Version:
-    """A trained model as it is served.
-
-    Raises:
-        InputError: the artifact is no trained model.
-    """
-    if model.manifest.stage != "train":
-        raise InputError("Only a trained model can be served.", got=model.id, do="name a ref such as quickstart/model")
-    kind = str(getattr(parse(Config, model.manifest.config).adapter, "kind", "lora"))
-    return Version(model.id, Adapter(model.id, model.path / "adapter", kind), asked_of(model, store))
-
-
 class Keeper:
     """What runs beside the requests.
 
     Args:
-        refs: names that are served, each with the version that it began with.
-        base_digest: of the base that the engine loads: a ref that moves to a model of another one is not followed.
+        served: the names, and what they began with.
     """
 
-    def __init__(
-        self, gateway: Gateway, store: Store, keys: Keys | None, refs: Mapping[str, Version], base_digest: str
-    ) -> None:
-        self._gateway, self._store, self._keys = gateway, store, keys
-        self._first, self._base = dict(refs), base_digest
-        self._refused: dict[str, str] = {}  # ref -> artifact that it will not be moved to
+    def __init__(self, gateway: Gateway, store: Store, keys: Keys | None, served: Served) -> None:
+        self._gateway, self._store, self._keys, self._served = gateway, store, keys, served
+        self._refused: dict[str, str] = {}  # name -> artifact that it will not be moved to
 
     async def start(self) -> None:
         """Load everything.
@@ -63,11 +44,13 @@ class Keeper:
         await gateway.engine.start()
         gateway.metrics.count("yibu_engine_starts_total")
         begun_with = getattr(gateway.engine, "settings", None)
-        for name, version in self._first.items():
+        first = self._served.first
+        for name, version in first.items():
             loaded = getattr(begun_with, "adapter_name", None) == version.id
             await gateway.routes.switch(name, version, loaded)
+            gateway.routes.also(self._served.refs[name], name)
         gateway.ready = True
-        log.info("ready: %s", ", ".join(f"{name} is {version.id}" for name, version in self._first.items()))
+        log.info("ready: %s", ", ".join(f"{name} is {version.id}" for name, version in first.items()))
 
     async def run(self) -> None:
         """Watch, until cancelled."""
@@ -101,9 +84,11 @@ class Keeper:
 
     async def _follow(self) -> None:
         """Move names whose refs moved."""
-        for name in self._first:
+        if self._served.digest is None:
+            return
+        for name, ref in self._served.refs.items():
             current = self._gateway.routes.version(name)
-            id = await asyncio.to_thread(self._named, name)
+            id = await asyncio.to_thread(self._store.named, ref)
             if id is None or current is None or id in (current.id, self._refused.get(name)):
                 continue
             try:
@@ -116,17 +101,12 @@ class Keeper:
                     self._refused[name] = id
                 log.error("%s stays at %s: %s", name, current.id, error.what)
 
-    def _named(self, name: str) -> str | None:
-        return self._store.named(name)
-
     def _open(self, id: str) -> Version:
-        model = self._store.get(id)
-        version = version_of(model, self._store)
-        digest = parse(Config, model.manifest.config).base.digest
-        if digest != self._base:
+        weights = weights_of(self._store.get(id), self._store)
+        if weights.digest != self._served.digest:
             raise InputError(
-                "This model stands on another base than the one that is loaded.",
+                "This model stands on other weights than those that are loaded.",
                 got=id,
                 do="start another `yibu serve` for it",
             )
-        return version
+        return weights.version()

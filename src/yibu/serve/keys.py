@@ -25,7 +25,7 @@ from yibu.core.disk import write_atomically
 from yibu.core.errors import Damaged, InputError
 from yibu.core.store import Store
 
-Scope = Literal["generate", "classify", "extract", "metrics"]
+Scope = Literal["generate", "embed", "classify", "extract", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 _PREFIX = "yibu-"

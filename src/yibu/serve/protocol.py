@@ -6,6 +6,9 @@ neutral value.
 
 from __future__ import annotations
 
+import struct
+from base64 import b64encode
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -113,6 +116,24 @@ class CompletionRequest(Written):
     logprobs: Literal[0] | None = None
 
 
+class EmbeddingRequest(_Closed):
+    """Body of ``/v1/embeddings``: texts, no token ids, whose meaning is each tokenizer's own."""
+
+    model: str = Field(min_length=1, max_length=200)
+    input: (
+        Annotated[Text, Field(min_length=1)]
+        | Annotated[list[Annotated[Text, Field(min_length=1)]], Field(min_length=1, max_length=256)]
+    )
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: None = None
+    user: str | None = Field(None, max_length=200)
+
+    @property
+    def texts(self) -> list[str]:
+        """One or many."""
+        return [self.input] if isinstance(self.input, str) else list(self.input)
+
+
 class Asked(_Closed):
     """Body of ``/v1/classify`` and ``/v1/extract``: the fields of the task's prompt, or its one field as a text."""
 
@@ -138,3 +159,8 @@ def read(kind: type[Body], data: bytes) -> Body:
             place = ".".join(str(part)[:40] for part in first["loc"])
         message = f"{place or 'the body'}: {first['msg']}"
         raise Problem(400, message[:300], "invalid_body", param=place[:100] or None) from None
+
+
+def as_base64(vector: Sequence[float]) -> str:
+    """Numbers of 32 bits, little-endian, as the official client asks for them."""
+    return b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

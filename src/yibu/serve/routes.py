@@ -47,6 +47,22 @@ class Version:
         return None if self.adapter is None else self.adapter.name
 
 
+@dataclass(frozen=True)
+class Served:
+    """What a gateway begins with.
+
+    Attributes:
+        refs: what clients call a model -> ref of the store that says what it is.
+        first: the version that each name begins with.
+        digest: of the weights that the engine loads: a ref that moves to others is not followed. None where somebody
+            else runs them, and no ref is.
+    """
+
+    refs: dict[str, str]
+    first: dict[str, Version]
+    digest: str | None
+
+
 class Routes:
     """The names that are served.
 
@@ -57,6 +73,7 @@ class Routes:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._versions: dict[str, Version] = {}  # by name
+        self._also: dict[str, str] = {}  # another word for a name
         self._loaded: dict[str, Version] = {}  # by id
         self._draining: set[asyncio.Task[None]] = set()
         self._switching = asyncio.Lock()
@@ -70,6 +87,11 @@ class Routes:
         """What a name stands for now."""
         return self._versions.get(name)
 
+    def also(self, word: str, name: str) -> None:
+        """Let a name be asked for by another word, too, which is not listed."""
+        if word != name:
+            self._also[word] = name
+
     @contextlib.contextmanager
     def lease(self, name: str) -> Iterator[Version]:
         """What a name stands for, kept until the block ends.
@@ -77,7 +99,7 @@ class Routes:
         Raises:
             Problem: 404, no such name.
         """
-        version = self._versions.get(name)
+        version = self._versions.get(name) or self._versions.get(self._also.get(name, name))
         if version is None:
             what = "there is no model of this name; GET /v1/models lists those that there are"
             if not _NAME.fullmatch(name):

@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 from yibu.core.errors import InputError, MissingExtra, YibuError
@@ -16,6 +15,7 @@ from yibu.core.log import get
 from yibu.core.store import Artifact, Store
 from yibu.engines import FAMILY, Engine
 from yibu.serve.choose import Chosen, choose
+from yibu.serve.routes import Served, Version
 from yibu.serve.settings import ServeSettings
 
 log = get("serve")
@@ -34,7 +34,7 @@ def require() -> None:
 
 
 def serve(
-    refs: Sequence[str],
+    refs: Mapping[str, str],
     store: Store,
     settings: ServeSettings,
     *,
@@ -44,7 +44,7 @@ def serve(
     """Answer until SIGTERM or Ctrl-C.
 
     Args:
-        refs: names of the store, each of a trained model; all of one base.
+        refs: what clients call a model -> ref of the store; all on the same base or weights.
         is_open: no keys are asked for; on the loopback only.
         tell: called with the address when requests are answered, and with the engine.
 
@@ -53,34 +53,31 @@ def serve(
         YibuError: the engine did not start.
     """
     require()
-    from yibu.serve.keeper import version_of
     from yibu.serve.keys import Keys, keys_path
-    from yibu.train import Config
+    from yibu.serve.weights import weights_of
 
     if is_open and not _is_loopback(settings.host):
         raise InputError("A gateway without keys may only listen on the loopback.", got=settings.host)
     keys = None if is_open else Keys(keys_path(store))
     if keys is not None and not len(keys):
         raise InputError("There is no API key yet.", do="yibu keys add NAME, or --open on the loopback")
-    models = {ref: _model(ref, store) for ref in refs}
-    configs = {ref: Config.model_validate(model.manifest.config) for ref, model in models.items()}
-    digests = {config.base.digest for config in configs.values()}
-    if len(digests) != 1:
-        raise InputError("One gateway serves models of one base.", got=refs, do="start one for each base")
-    versions = {ref: version_of(model, store) for ref, model in models.items()}
-    first, training = versions[refs[0]], configs[refs[0]].train
-    chosen = choose(first, _base_path(configs[refs[0]].base, store), settings.engine, training.device, training.dtype)
+    weights = {name: weights_of(_model(ref, store), store) for name, ref in refs.items()}
+    first = next(iter(weights.values()))
+    chosen = choose(first, store, settings.engine)
+    if chosen.endpoint is not None and len(refs) > 1:
+        raise InputError(
+            "An endpoint that somebody else runs is asked for one model.",
+            got=list(refs),
+            do="start one gateway for each, with serve.engine.model=NAME",
+        )
+    if len({one.digest for one in weights.values()}) != 1:
+        raise InputError("One gateway serves models of one base.", got=list(refs), do="start one for each base")
+    versions = {name: one.version() for name, one in weights.items()}
+    if chosen.endpoint is not None:  # an answer must not name an artifact that may not run there
+        versions = {name: Version(chosen.endpoint, None, one.asked) for name, one in weights.items()}
     engine = FAMILY.load(str(getattr(chosen.settings, "kind", ""))).Engine(chosen.settings)
-    _run(_serve(settings, engine, keys, store, versions, digests.pop(), lambda address: tell(address, chosen)))
-
-
-def _base_path(base: Any, store: Store) -> str:
-    """The base of a training, where it lies now."""
-    if Path(base.path).is_dir():
-        return str(base.path)
-    from yibu.model.resolve import resolve  # imports torch, which the gateway has no other use for
-
-    return str(resolve(base.name, store).path)
+    served = Served(dict(refs), versions, None if chosen.endpoint else first.digest)
+    _run(_serve(settings, engine, keys, store, served, lambda address: tell(address, chosen)))
 
 
 def _model(ref: str, store: Store) -> Artifact:
@@ -103,8 +100,7 @@ async def _serve(
     engine: Engine,
     keys: Any,
     store: Store,
-    versions: Any,
-    base_digest: str,
+    served: Served,
     tell: Callable[[str], None],
 ) -> None:
     from yibu.serve.app import Gateway
@@ -112,7 +108,7 @@ async def _serve(
     from yibu.serve.routes import Routes
 
     gateway = Gateway(settings, engine, Routes(engine), keys)
-    keeper = Keeper(gateway, store, keys, versions, base_digest)
+    keeper = Keeper(gateway, store, keys, served)
     with _listening(settings) as door:
         server = _server(gateway, settings)
         answering = asyncio.create_task(server.serve(sockets=[door]))  # alive at once, ready when the engine is

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from yibu.serve.protocol import Asked, ChatRequest, CompletionRequest
+from yibu.serve.protocol import Asked, ChatRequest, CompletionRequest, EmbeddingRequest
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -113,6 +113,7 @@ def describe(api: FastAPI, gateway: Gateway, others: Mapping[str, Callable[..., 
     asked: list[tuple[str, Any, type[BaseModel], str]] = [
         ("/v1/chat/completions", gateway.chat, ChatRequest, "Answer a conversation"),
         ("/v1/completions", gateway.complete, CompletionRequest, "Go on with a text"),
+        ("/v1/embeddings", gateway.embed, EmbeddingRequest, "Texts as vectors"),
         ("/v1/classify", gateway.classify, Asked, "Choose a label of the model's task"),
         ("/v1/extract", gateway.extract, Asked, "Fill the fields of the model's task"),
     ]

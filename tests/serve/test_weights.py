@@ -1,0 +1,95 @@
+"""What compress and export make is served by its ref, too, in an engine that reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from serve.served import Served
+from tuned import Tuned, tuned
+from yibu import pipeline
+from yibu.chat.partner import open_partner
+from yibu.cli.serving import refs_of
+from yibu.core.errors import InputError
+from yibu.engines import llamacpp, transformers
+from yibu.exporters._llama import Llama
+from yibu.serve.choose import choose
+from yibu.serve.weights import Weights, weights_of
+
+try:
+    Llama.find()
+    NO_LLAMA = ""
+except InputError as reason:
+    NO_LLAMA = reason.render()
+ASKED: list[Any] = [{"role": "user", "content": "Which one?\nbroken thumb"}]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    return tuned(tmp_path_factory.mktemp("weights"), num_rows=120, train={"lr": 1e-2, "epochs": 1, "threads": 1})
+
+
+def test_names_and_refs(made: Tuned) -> None:
+    store = made.store
+    assert refs_of(["tiny", "serve.port=1"], store) == ({"tiny": "tiny/model"}, ["serve.port=1"])
+    assert refs_of(["tiny/model"], store)[0] == {"tiny": "tiny/model"}
+    assert refs_of(["tiny/data"], store)[0] == {"tiny/data": "tiny/data"}
+    store.set_ref("other", made.data, "for the test")
+    store.set_ref("other/model", made.model, "for the test")
+    assert refs_of(["other/model"], store)[0] == {"other/model": "other/model"}, "`other` is another ref"
+    with pytest.raises(InputError, match="Only what a ref names"):
+        refs_of([made.model.id], store)
+
+
+def test_a_compressed_model_by_its_ref(made: Tuned) -> None:
+    small = made.small()
+    with Served(made.store, "tiny/small", "--open") as served:
+        assert served.told["why"] == "transformers: it reads every plain folder as it is"
+        found = httpx.post(
+            f"{served.address}/v1/classify", json={"model": "tiny/small", "input": "broken thumb"}, timeout=60
+        ).json()
+    reply = open_partner(made.model, made.store).ask("broken thumb")
+    assert (found["artifact"], found["label"]) == (small.id, reply.text)
+    assert max(found["probabilities"].values()) == pytest.approx(reply.choices[0][1], abs=0.05)  # of two dtypes
+
+
+@pytest.mark.skipif(bool(NO_LLAMA), reason=NO_LLAMA)
+def test_an_exported_file_by_its_ref(made: Tuned) -> None:
+    recipe = made.with_sections("export=[{kind: gguf, quantise: f16}]")
+    (bundle,) = pipeline.make_bundles(recipe, made.store, made.data, made.model, made.small())
+    with (
+        Served(made.store, "tiny/gguf", "--open") as served,
+        openai.OpenAI(base_url=f"{served.address}/v1", api_key="none", max_retries=0) as client,
+    ):
+        assert served.told["why"].startswith("llamacpp")
+        assert [model.id for model in client.models.list()] == ["tiny/gguf"]
+        answer = client.chat.completions.create(model="tiny/gguf", messages=ASKED, max_tokens=8)
+        assert answer.system_fingerprint == bundle.id
+        assert answer.choices[0].message.content.strip() in {"heart", "lung", "hand"}
+        found = httpx.post(
+            f"{served.address}/v1/classify", json={"model": "tiny/gguf", "input": "broken thumb"}, timeout=60
+        ).json()
+        reply = open_partner(made.model, made.store).ask("broken thumb")
+        assert found["label"] == reply.text
+        assert found["probabilities"] == pytest.approx(dict(reply.choices), abs=0.05)
+        refused = httpx.post(f"{served.address}/v1/embeddings", json={"model": "tiny/gguf", "input": "x"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (501, "unable")
+
+
+def test_what_an_engine_cannot_carry_is_refused(made: Tuned) -> None:
+    plain = weights_of(made.model, made.store)
+    assert choose(plain, made.store, None).settings.kind == "transformers"  # type: ignore[attr-defined]
+    file = Weights(**{**vars(plain), "form": "gguf", "adapter": None, "path": made.path, "base": None})
+    assert choose(file, made.store, None).settings.kind == "llamacpp"  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="does not read"):
+        choose(file, made.store, transformers.Settings())
+    assert plain.adapter is not None
+    odd = Weights(**{**vars(plain), "adapter": type(plain.adapter)("a", plain.adapter.path, "bottleneck")})
+    assert choose(odd, made.store, transformers.Settings()).settings.adapter_kind == "bottleneck"  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="adapters of this kind"):
+        choose(odd, made.store, llamacpp.Settings())
+    with pytest.raises(InputError, match="no model"):
+        weights_of(made.data, made.store)
