@@ -5,6 +5,9 @@ In a container the host's figures are wrong: a memory limit or a set of allowed 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -41,6 +44,13 @@ def resident_bytes() -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def give_back_memory() -> None:
+    """Return to the system what the C library keeps of memory that was freed, where it can (glibc)."""
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def disk_bytes(place: Path) -> tuple[int, int]:

@@ -38,6 +38,7 @@ from yibu.core.disk import (
 from yibu.core.errors import Damaged, InputError, NoSpace, StoreError, YibuError, nearest
 from yibu.core.ledger import Entry
 from yibu.core.lock import hold
+from yibu.core.machine import give_back_memory
 from yibu.core.recipe import Settings
 from yibu.core.refs import Refs
 from yibu.core.stage import SCRATCH, Stage, Work, stage
@@ -243,6 +244,8 @@ class Store:
             if not stage.resumable:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
+        finally:
+            give_back_memory()  # or stages one after the other, as folds are, hold what the largest of each needed
         _logger.info("made %s in %.1f s", made.id, seconds)
         return made
 
