@@ -22,6 +22,7 @@ schemathesis = pytest.importorskip("schemathesis")
 OPERATIONS = [
     "POST /v1/chat/completions",
     "POST /v1/completions",
+    "POST /v1/embeddings",
     "POST /v1/classify",
     "POST /v1/extract",
     "GET /v1/models",

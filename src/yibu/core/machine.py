@@ -46,11 +46,16 @@ def resident_bytes() -> int:
     return 0
 
 
-def give_back_memory() -> None:
-    """Return to the system what the C library keeps of memory that was freed, where it can (glibc)."""
-    gc.collect()
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
+def give_back_memory(above: int = 2**30) -> None:
+    """Return to the system what the C library keeps of memory that was freed, where it can (glibc).
+
+    Args:
+        above: bytes that the process may hold without it.
+    """
+    if resident_bytes() > above:
+        gc.collect()
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def disk_bytes(place: Path) -> tuple[int, int]:

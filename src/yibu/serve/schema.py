@@ -52,6 +52,22 @@ def _choices(**said: Any) -> dict[str, Any]:
 _ANSWERS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": _object({**_HEAD, "choices": _choices(message=_MESSAGE), "usage": _USAGE}, **_MARKED),
     "/v1/completions": _object({**_HEAD, "choices": _choices(text=_TEXT), "usage": _USAGE}, **_MARKED),
+    "/v1/embeddings": _object(
+        {
+            **_TASK,
+            "data": _list(
+                _object(
+                    {
+                        "object": {"const": "embedding"},
+                        "index": _COUNT,
+                        # Numbers, or their bytes in base64.
+                        "embedding": {"type": ["array", "string"], "items": {"type": "number"}},
+                    }
+                )
+            ),
+            "usage": _object(dict.fromkeys(("prompt_tokens", "total_tokens"), _COUNT)),
+        }
+    ),
     "/v1/classify": _object(
         {
             **_TASK,
