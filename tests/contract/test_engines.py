@@ -116,3 +116,20 @@ def test_one_that_is_not_started_is_down(name: str) -> None:
         await engine.close()
 
     asyncio.run(asked())
+
+
+@every_plug
+def test_one_that_was_closed_is_down(name: str) -> None:
+    """A request may hold an engine's client while the engine is replaced."""
+    plug = engines.FAMILY.load(name)
+
+    async def asked(address: str) -> None:
+        engine = plug.Engine(plug.Settings(endpoint=address))
+        await engine.close()
+        assert not await engine.is_healthy()
+        with pytest.raises(EngineFailed, match="down"):
+            async for _ in engine.generate("Hello", 5):
+                pass
+
+    with Stub() as stub:
+        asyncio.run(asked(stub.address))

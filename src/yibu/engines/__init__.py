@@ -278,7 +278,7 @@ async def is_answered(client: Any, address: str) -> bool:
 
     try:
         response = await client.get(address, timeout=2.0)
-    except httpx.HTTPError:
+    except (httpx.HTTPError, RuntimeError):  # the latter for a client that is closed
         return False
     return bool(response.status_code == 200)
 
@@ -291,6 +291,7 @@ async def server_sent_events(client: Any, address: str, body: dict[str, Any]) ->
     """
     import httpx
 
+    require_open(client)
     try:
         async with client.stream("POST", address, json=body) as response:
             if response.status_code != 200:
@@ -306,6 +307,16 @@ async def server_sent_events(client: Any, address: str, body: dict[str, Any]) ->
         raise EngineFailed("refused") from error
     except (httpx.TransportError, httpx.StreamError) as error:
         raise EngineFailed("broken") from error
+
+
+def require_open(client: Any) -> None:
+    """What was asked for while an engine is replaced has lost it; httpx calls that a `RuntimeError`.
+
+    Raises:
+        EngineFailed: ``down``, the client is closed.
+    """
+    if client.is_closed:
+        raise EngineFailed("down")
 
 
 def refusal(status: int, body: bytes) -> str:

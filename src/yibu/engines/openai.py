@@ -26,6 +26,7 @@ from yibu.engines import (
     Sampling,
     is_answered,
     refusal,
+    require_open,
     server_sent_events,
     unlimited_client,
 )
@@ -134,6 +135,7 @@ class Engine(engines.Engine):
         """
         import httpx
 
+        require_open(self._client)
         try:
             response = await self._client.post((root or self.settings.endpoint) + path, json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
