@@ -440,9 +440,9 @@ def make_folds(recipe: Recipe, store: Store, base: BaseSettings) -> dict[str, Ar
     def say(done: int) -> None:
         _logger.info(told, done, len(jobs), (time.monotonic() - began) / done * (len(jobs) - done) / 60)
 
+    rows = _rows(recipe, store)
     spread = recipe.train.engine == "ray" and recipe.train.processes == 1
     if spread:
-        _rows(recipe, store)  # once, before all ask for it
         table = {"recipe": recipe.as_config(), "base": base.as_config(), "root": str(store.root)}
         share = Share(recipe.train.threads, on_gpu=recipe.train.device != "cpu")
         calls = [{**table, "number": number, "seed": seed} for number, seed in jobs]
@@ -450,7 +450,7 @@ def make_folds(recipe: Recipe, store: Store, base: BaseSettings) -> dict[str, Ar
             say(done)
     parts: dict[str, Artifact] = {}
     for done, (number, seed) in enumerate(jobs, start=1):
-        parts |= _fold(recipe, store, base, number, seed)
+        parts |= _fold(recipe, store, base, rows, number, seed)
         if not spread:
             say(done)
     return parts
@@ -464,12 +464,15 @@ def _fold_elsewhere(
     local = given.train.model_copy(update={"engine": "local", "threads": threads})
     measured = given.evaluate.model_copy(update={"threads": threads})
     here = given.model_copy(update={"train": local, "evaluate": measured})
-    _fold(here, Store(root), parse(BaseSettings, base), number, seed)
+    store = Store(root)
+    _fold(here, store, parse(BaseSettings, base), _rows(here, store), number, seed)
 
 
-def _fold(recipe: Recipe, store: Store, base: BaseSettings, number: int, seed: int) -> dict[str, Artifact]:
+def _fold(
+    recipe: Recipe, store: Store, base: BaseSettings, rows: Artifact, number: int, seed: int
+) -> dict[str, Artifact]:
     """One fold by one seed: rows, model and answers."""
-    data = _grown(recipe, store, store.run(fold, FoldConfig(number=number), data=_rows(recipe, store)))
+    data = _grown(recipe, store, store.run(fold, FoldConfig(number=number), data=rows))
     again = recipe.train.model_copy(update={"seed": recipe.train.seed + seed})
     config = Config(base=base, task=task_of(data), adapter=recipe.adapter, train=again)
     model = store.run(train, config, data=data)

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,15 @@ def test_endpoint_that_dies_in_the_sweep_leaves_what_was_measured(tmp_path: Path
     assert made.file("latency.svg").is_file()
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard, also where whoever started the tests turned it off, as a shell does behind ``&``."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("who", ["client", "user"])
 def test_client_that_is_killed_and_user_who_stops_leave_what_was_measured(tmp_path: Path, who: str) -> None:
     def later(stub: Stub) -> None:

@@ -12,19 +12,13 @@ import pytest
 
 from serve.running import wait_for
 from serve.served import ECHO, WRITE, alone, is_running, trained
+from servers import needs_llama
 from yibu.core.errors import InputError, YibuError
 from yibu.core.store import Artifact
 from yibu.engines import Adapter, EngineFailed, Sampling, llamacpp
-from yibu.exporters._llama import Llama
 from yibu.model.assemble import for_answers
 from yibu.model.score import score_answers
 
-try:
-    Llama.find()
-    BUILT = ""
-except InputError as reason:
-    BUILT = reason.render()
-needs_llama = pytest.mark.skipif(bool(BUILT), reason=BUILT)
 WORDS = ["lung", "hand", "heart and lung"]
 HELLO = [{"role": "user", "content": "cough and fever"}]
 Made = tuple[dict[str, Artifact], Path]

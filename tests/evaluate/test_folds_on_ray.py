@@ -54,6 +54,7 @@ def test_a_cluster_makes_the_folds_of_one_process(tmp_path: Path, caplog: pytest
     alone = pipeline.make_folds(given, here, base)
 
     spread = pipeline.load(path, ["train.engine=ray"])
+    caplog.clear()  # of what one process said, where another test left the logger talkative
     with caplog.at_level("INFO", logger="yibu"):
         together = pipeline.make_folds(spread, there, base)
     assert {name: part.id for name, part in together.items()} == {name: part.id for name, part in alone.items()}

@@ -7,18 +7,12 @@ from typing import Any
 
 import pytest
 
+from servers import needs_llama
 from tuned import Tuned, tuned
 from yibu import pipeline
 from yibu.core.errors import InputError
 from yibu.core.store import Artifact
-from yibu.exporters._llama import Llama
 
-try:
-    Llama.find()
-    BUILT = ""
-except InputError as reason:
-    BUILT = reason.render()
-needs_llama = pytest.mark.skipif(bool(BUILT), reason=BUILT)
 EXPERTS = {"kind": "lora", "experts": True, "r": 4}
 
 

@@ -9,25 +9,14 @@ from typing import Any
 
 import pytest
 
+from servers import needs_llama
 from tiny import tiny_base
-from tuned import Tuned, tuned
+from tuned import Tuned
 from yibu import pipeline
 from yibu.core.errors import GateRefused, InputError, YibuError
 from yibu.core.store import Artifact
 from yibu.exporters import Source, gguf
 from yibu.exporters._llama import Llama, pre_tokenizer_of
-
-try:
-    Llama.find()
-    BUILT = ""
-except InputError as reason:
-    BUILT = reason.render()
-needs_llama = pytest.mark.skipif(bool(BUILT), reason=BUILT)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
-    return tuned(tmp_path_factory.mktemp("tuned"), num_rows=120, train={"lr": 1e-2, "epochs": 1, "threads": 1})
 
 
 def exported(made: Tuned, table: str) -> Artifact:
@@ -86,10 +75,9 @@ def test_without_llama_cpp_the_command_that_brings_it_is_named(monkeypatch: pyte
     assert "make llama" in (caught.value.do or "")
 
 
+@needs_llama
 def test_bits_are_not_rounded_twice(tmp_path: Path) -> None:
     source = Source("tiny", tmp_path, "int4", None, tmp_path, "base", {}, None, (), None, None, 8, (1,))
-    if BUILT:
-        pytest.skip(BUILT)
     with pytest.raises(InputError, match="rounded already"):
         gguf.write(source, tmp_path, gguf.Settings())
 

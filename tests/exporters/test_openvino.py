@@ -19,11 +19,6 @@ pytest.importorskip("openvino")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
-    return tuned(tmp_path_factory.mktemp("tuned"), num_rows=120, train={"lr": 1e-2, "epochs": 1, "threads": 1})
-
-
-@pytest.fixture(scope="module")
 def bundle(made: Tuned) -> Artifact:
     recipe = made.with_sections("export=[openvino]")
     (bundle,) = pipeline.make_bundles(recipe, made.store, made.data, made.model, made.small())

@@ -11,25 +11,14 @@ from typing import Any
 
 import pytest
 
-from tuned import Tuned, tuned
+from servers import needs_triton
+from tuned import Tuned
 from yibu import pipeline
 from yibu.core.errors import InputError
 from yibu.core.record import read_rows
 from yibu.core.store import Artifact
 from yibu.exporters import Source, triton
 from yibu.exporters._tritonserver import Running, TritonServer
-
-try:
-    TritonServer.find()
-    MISSING = ""
-except InputError as reason:
-    MISSING = reason.render()
-needs_triton = pytest.mark.skipif(bool(MISSING), reason=MISSING)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
-    return tuned(tmp_path_factory.mktemp("tuned"), num_rows=120, train={"lr": 1e-2, "epochs": 1, "threads": 1})
 
 
 @pytest.fixture(scope="module")

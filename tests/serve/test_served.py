@@ -19,18 +19,12 @@ from typer.testing import CliRunner
 from bench.stub import Stub
 from serve.running import wait_for
 from serve.served import CLASSIFY, ECHO, WRITE, Served, alone, is_running, trained
+from servers import needs_llama
 from yibu.chat.partner import open_partner
 from yibu.cli import app
-from yibu.core.errors import InputError
 from yibu.core.store import Artifact, Store
 from yibu.engines import Adapter
-from yibu.exporters._llama import Llama
 
-try:
-    Llama.find()
-    NO_LLAMA = ""
-except InputError as reason:
-    NO_LLAMA = reason.render()
 HELLO: list[Any] = [{"role": "user", "content": "cough and fever"}]
 Made = tuple[Store, dict[str, Artifact], Path]
 
@@ -150,7 +144,7 @@ def test_everything_on_real_models(made: Made) -> None:
         assert key not in log
 
 
-@pytest.mark.skipif(bool(NO_LLAMA), reason=NO_LLAMA)
+@needs_llama
 def test_llama_server_is_killed_under_load_and_names_move(made: Made) -> None:
     store, models, base = made
     adapters = {name: Adapter(models[name].id, models[name].path / "adapter") for name in ("write", "other")}

@@ -9,21 +9,16 @@ import openai
 import pytest
 
 from serve.served import Served
+from servers import needs_llama
 from tuned import Tuned, tuned
 from yibu import pipeline
 from yibu.chat.partner import open_partner
 from yibu.cli.serving import refs_of
 from yibu.core.errors import InputError
 from yibu.engines import llamacpp, transformers
-from yibu.exporters._llama import Llama
 from yibu.serve.choose import choose
 from yibu.serve.weights import Weights, weights_of
 
-try:
-    Llama.find()
-    NO_LLAMA = ""
-except InputError as reason:
-    NO_LLAMA = reason.render()
 ASKED: list[Any] = [{"role": "user", "content": "Which one?\nbroken thumb"}]
 
 
@@ -56,7 +51,7 @@ def test_a_compressed_model_by_its_ref(made: Tuned) -> None:
     assert max(found["probabilities"].values()) == pytest.approx(reply.choices[0][1], abs=0.05)  # of two dtypes
 
 
-@pytest.mark.skipif(bool(NO_LLAMA), reason=NO_LLAMA)
+@needs_llama
 def test_an_exported_file_by_its_ref(made: Tuned) -> None:
     recipe = made.with_sections("export=[{kind: gguf, quantise: f16}]")
     (bundle,) = pipeline.make_bundles(recipe, made.store, made.data, made.model, made.small())

@@ -95,6 +95,6 @@ def _take(module: Any, kept: Sequence[int], total: int, owner: str) -> None:
             setattr(module, name, buffer[places].clone())
         elif not buffer.is_floating_point():
             raise InputError("A table names experts by their number, so none can be dropped.", got=f"{owner}, {name}")
-    for name in (*_COUNTS, "num_experts"):
+    for name in _COUNTS:
         if getattr(module, name, None) == total:
             setattr(module, name, len(kept))

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import hashlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,12 +31,13 @@ from pydantic import Field
 
 from yibu import engines
 from yibu.core.disk import space_for
-from yibu.core.machine import num_cores
+from yibu.core.errors import YibuError
+from yibu.core.machine import end_with_parent, num_cores
 from yibu.engines import GREEDY, Adapter, EngineFailed, Piece, ProcessSettings, Prompt, Sampling
 from yibu.engines._child import Child, check_base
 from yibu.engines._llama_client import LlamaClient
-from yibu.exporters._llama import Llama, Server
-from yibu.exporters._program import free_ports
+from yibu.exporters._llama import Llama, Server, not_loaded
+from yibu.exporters._program import free_ports, started
 
 
 class Settings(ProcessSettings):
@@ -299,21 +298,15 @@ def serve(pipe: Connection, program: _Program) -> None:
     # last turn is never a beginning to go on with. All as transformers does it.
     words += ["--cache-ram", 0, "--reasoning-format", "none", "--no-prefill-assistant", "-lv", 2]
     words += ["--lora", ",".join(program.adapters)] if program.adapters else []
-    with tempfile.TemporaryFile("w+") as said:
-        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-        process = subprocess.Popen(
-            [str(word) for word in words], stdout=said, stderr=said, env=environment, preexec_fn=_end_with_parent
-        )
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-        try:
-            server = Server(f"http://127.0.0.1:{port}")
-            while not server.is_ready():
-                if process.poll() is not None:
-                    said.seek(0)
-                    lines = [line.strip() for line in said if "error" in line.lower() or "failed" in line.lower()]
-                    pipe.send((0, {"failed": "; ".join(lines[:3]) or f"exit code {process.poll()}"}))
-                    return
-                time.sleep(0.05)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    command, server = [str(word) for word in words], Server(f"http://127.0.0.1:{port}")
+    environment, seconds = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}, program.start_seconds
+    # A server whose watcher is killed is killed, too; one that the watcher ends has no answer left to finish.
+    running = started(
+        command, environment, server.is_ready, not_loaded, grace=5, seconds=seconds, before=end_with_parent
+    )
+    try:
+        with running as process:
             facts = {
                 "engine": f"{llama.version()}, up to {program.max_batch} answers at once",
                 "device": "cpu",
@@ -326,16 +319,7 @@ def serve(pipe: Connection, program: _Program) -> None:
             pipe.send((port, facts))
             while process.poll() is None and not pipe.poll(0.1):
                 pass
-        except (EOFError, OSError):  # the parent is through, or dead
-            pass
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(5)
-            process.kill()
-
-
-def _end_with_parent() -> None:
-    """Linux: a server whose watcher is killed is killed, too."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    except YibuError as error:
+        pipe.send((0, {"failed": str(error.got)}))
+    except (EOFError, OSError):  # the parent is through, or dead
+        pass

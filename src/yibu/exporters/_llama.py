@@ -95,7 +95,7 @@ class Llama:
         program += [] if adapter is None else ["--lora", adapter]
         server = Server(f"http://127.0.0.1:{port}")
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-        with started([str(part) for part in program], environment, server.is_ready, _not_loaded, grace=20):
+        with started([str(part) for part in program], environment, server.is_ready, not_loaded, grace=20):
             yield server
 
     def version(self) -> str:
@@ -117,7 +117,8 @@ class Llama:
             )
 
 
-def _not_loaded(said: list[str], exit_code: int | None) -> YibuError:
+def not_loaded(said: list[str], exit_code: int | None) -> YibuError:
+    """The error of a server that ended or was not ready in time, from what it said."""
     lines = [line for line in said if "error" in line.lower() or "failed" in line.lower()]
     return YibuError(
         "llama-server does not load this file.",

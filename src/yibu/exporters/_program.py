@@ -19,24 +19,29 @@ def started(
     is_ready: Callable[[], bool],
     failed: Callable[[list[str], int | None], Exception],
     grace: float,
-) -> Iterator[None]:
+    *,
+    seconds: float = START_SECONDS,
+    before: Callable[[], None] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
     """A program that runs and is ready.
 
     Args:
         failed: makes the error of a program that ended, or is not ready in time: from the lines that it said, and its
             exit code (None while it runs).
         grace: seconds that it has to end by itself.
+        seconds: that it has to be ready in.
+        before: called in its process, before it is there.
     """
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(program, stdout=said, stderr=said, env=dict(environment))
+        process = subprocess.Popen(program, stdout=said, stderr=said, env=dict(environment), preexec_fn=before)
         try:
-            deadline = time.monotonic() + START_SECONDS
+            deadline = time.monotonic() + seconds
             while not is_ready():
                 if process.poll() is not None or time.monotonic() > deadline:
                     said.seek(0)
                     raise failed(said.read().splitlines(), process.poll())
                 time.sleep(0.1)
-            yield
+            yield process
         finally:
             process.terminate()
             try:

@@ -174,6 +174,7 @@ def _score_batch(
     head_VH: Tensor | None = None,
 ) -> Tensor:
     decoder = causal_model(model).get_decoder()
+    head_VH = head_weight(model) if head_VH is None else head_VH
     if prefix:
         cache = keep_prefix(model, prompts[0][:prefix]) if cache is None else cache
         cache.batch_repeat_interleave(len(prompts))

@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -24,6 +22,7 @@ from typing import Any
 from yibu.core import log, progress
 from yibu.core.artifact import open_artifact
 from yibu.core.errors import InputError, YibuError
+from yibu.core.machine import end_with_parent
 from yibu.core.store import Work, write_atomically
 
 logger = log.get("rank")
@@ -210,7 +209,7 @@ def _part_of(store: Any, number: int) -> Any:
 
 def main(path: str) -> None:
     """A process that `yibu.train.launch` started."""
-    _end_with_parent()
+    end_with_parent()
     job = Job.read(Path(path))
     log.configure()
     log.LOGGER.setLevel(job.level)
@@ -276,14 +275,6 @@ def _place_of(error: BaseException) -> str:
     package = str(Path(__file__).parents[1])
     ours = [frame for frame in frames if frame.filename.startswith(package)] or frames
     return f"{Path(ours[-1].filename).name}, line {ours[-1].lineno}"
-
-
-def _end_with_parent() -> None:
-    """Let the kernel end this process with the one that started it: an orphan would go on writing (prctl(2), Linux)."""
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
