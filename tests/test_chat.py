@@ -16,6 +16,7 @@ from yibu.chat.partner import Partner, open_partner, prompt_fields
 from yibu.core.errors import DataError
 from yibu.core.record import Row
 from yibu.core.store import Artifact, Store
+from yibu.serve.asked import asked_of
 
 CLASSIFY = {"kind": "classify", "prompt": "Which kind?\n{text}", "label": "{label}"}
 WRITE = {"kind": "generate", "prompt": "Answer.\n{text}", "target": "{label}", "max_new_tokens": 6}
@@ -87,6 +88,40 @@ def test_a_classifier_tells_its_likeliest_labels(partners: dict[str, Partner]) -
     assert reply.text == reply.choices[0][0]
     assert sum(share for _, share in reply.choices) == pytest.approx(1, abs=1e-4)
     assert reply.choices[0][1] >= reply.choices[1][1]
+
+
+def test_labels_are_as_likely_as_in_the_report(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    rows = [{"text": f"cough {n}", "label": "hand" if n % 8 == 0 else "lung"} for n in range(200)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = {
+        "base": str(tiny_base(tmp_path / "base", initializer_range=0.3)),
+        "task": CLASSIFY,
+        "data": {"source": str(tmp_path / "rows.jsonl")},
+        "train": {"max_steps": 8, "lr": 1e-2, "batch": 8, "threads": 1, "dtype": "fp32", "class_weights": "balanced"},
+        "evaluate": {"dtype": "fp32", "recalibrate": "temperature", "num_resamples": 200},
+    }
+    (tmp_path / "recipe.yaml").write_text(json.dumps(table))
+    recipe = pipeline.load(tmp_path / "recipe.yaml")
+    data = pipeline.make_data(recipe, store)
+    model = pipeline.make_model(recipe, store, data)
+    raw, texts = open_partner(model, store), [row["text"] for row in rows[:40]]
+    before = {text: raw.ask(text) for text in texts}
+    report = pipeline.make_report(recipe, store, data, model)
+    told = [json.loads(line) for line in report.file("predictions.jsonl").read_text().splitlines()]
+    seen = {
+        row["id"]: row["fields"]["text"] for row in map(json.loads, data.file("test.jsonl").read_text().splitlines())
+    }
+    partner, asked = open_partner(model, store), asked_of(model, store)
+    assert asked.corrected is not None
+    assert asked.corrected.as_dict() == {"report": report.id, "steps": ["prior", "temperature"]}
+    for system in ("tuned", "base"):
+        for line in (one for one in told if one["system"] == system):
+            reply = partner.ask(seen[line["id"]], tuned=system == "tuned")
+            assert reply.text == line["answer"]
+            assert reply.choices[0][1] == pytest.approx(line["probability"], abs=2e-4)  # scores are kept in 4 digits
+    after = {text: partner.ask(text) for text in texts}
+    assert any(before[text].choices[0][1] != pytest.approx(after[text].choices[0][1], abs=0.01) for text in texts)
 
 
 def test_pieces_of_a_written_answer_are_shown_as_they_come(partners: dict[str, Partner]) -> None:

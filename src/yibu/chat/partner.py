@@ -7,7 +7,7 @@ that the model sees are those that it was trained on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from yibu.core.log import get
 from yibu.core.recipe import parse
 from yibu.core.record import Row
 from yibu.core.store import Artifact, Store
-from yibu.serve.asked import cleaning_of, prompt_fields
+from yibu.serve.asked import Corrected, cleaning_of, corrections_of, probabilities, prompt_fields
 from yibu.train import Config
 
 if TYPE_CHECKING:
@@ -58,16 +58,23 @@ class Partner:
         task: of the model's training.
         clean: what the rows of training went through.
         max_new_tokens: longest answer.
+        corrections: of the scores of labels, for ``tuned`` and ``base``, as the report did it.
     """
 
     def __init__(
-        self, system: Assembled, task: Any, clean: Callable[[str], str], max_new_tokens: int | None = None
+        self,
+        system: Assembled,
+        task: Any,
+        clean: Callable[[str], str],
+        max_new_tokens: int | None = None,
+        corrections: Mapping[str, Corrected] | None = None,
     ) -> None:
         self.system = system
         self.task = task
         self.fields = prompt_fields(task)
         self.max_new_tokens = max_new_tokens or task.max_new_tokens
         self._clean = clean
+        self._corrections = corrections or {}
         self._tree: bool | None = None  # whether labels may be scored as a tree; asked at the first question
         self._turns: dict[bool, list[tasks.Message]] = {True: [], False: []}
 
@@ -96,7 +103,7 @@ class Partner:
             raise DataError("There is nothing to answer.", got="an empty line")
         messages, prompt = self._prompt(line, tuned)
         if self.task.closed_set:
-            return self._choose(messages, prompt)
+            return self._choose(messages, prompt, self._corrections.get("tuned" if tuned else "base"))
         reply = self._write(prompt, show)
         if not self.fields and messages:
             turns = (
@@ -138,9 +145,7 @@ class Partner:
             )
         return {name: self._clean(table[name]) for name in self.fields}
 
-    def _choose(self, messages: Sequence[tasks.Message], prompt: list[int]) -> Reply:
-        import torch
-
+    def _choose(self, messages: Sequence[tasks.Message], prompt: list[int], corrected: Corrected | None) -> Reply:
         from yibu.model.score import score_answers, tree_is_exact
 
         system, labels = self.system, self.task.labels
@@ -148,8 +153,8 @@ class Partner:
         if self._tree is None:
             self._tree = system.packed and tree_is_exact(system.model, prompt, words)
         scores = score_answers(system.model, [prompt], words, tree=self._tree, title="choosing a label")[0]
-        best = torch.topk(torch.softmax(scores.float(), dim=0), min(NUM_CHOICES, len(labels)))
-        choices = tuple((labels[place], float(share)) for share, place in zip(*best, strict=True))
+        shares = probabilities(labels, scores.tolist(), corrected)
+        choices = tuple(sorted(shares.items(), key=lambda one: -one[1])[:NUM_CHOICES])
         return Reply(choices[0][0], True, choices)
 
     def _write(self, prompt: list[int], show: Show) -> Reply:
@@ -212,4 +217,5 @@ def open_partner(model: Artifact, store: Store, max_new_tokens: int | None = Non
     summary = model.read_json("summary.json")
     kind = str(getattr(config.adapter, "kind", ""))
     system = for_answers(path, model.path / "adapter", kind, config.train.device, config.train.dtype)
-    return Partner(system, tasks.build(config.task, summary["labels"]), cleaning_of(model, store), max_new_tokens)
+    task = tasks.build(config.task, summary["labels"])
+    return Partner(system, task, cleaning_of(model, store), max_new_tokens, corrections_of(model, task, store))

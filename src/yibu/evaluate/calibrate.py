@@ -102,6 +102,24 @@ class Correction:
             "left_out": self.left_out or None,
         }
 
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any], labels: Sequence[str]) -> Correction:
+        """What `as_dict` wrote, for the labels in their order."""
+
+        def of_labels(name: str) -> tuple[float, ...] | None:
+            return None if table[name] is None else tuple(float(table[name][label]) for label in labels)
+
+        temperature = table["temperature"]
+        scaling = None if temperature is None else Scaling(float(temperature), of_labels("bias") or ())
+        return cls(
+            tuple(labels),
+            of_labels("training_prior"),
+            of_labels("natural_prior"),
+            scaling,
+            int(table["num_valid"]),
+            table["left_out"] or "",
+        )
+
 
 def read_scores(answers: Sequence[Mapping[str, Any]], labels: Sequence[str], truth: Sequence[str]) -> Scored:
     """The scores of ``answers.jsonl`` beside the true labels of the same rows."""

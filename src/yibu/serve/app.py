@@ -8,7 +8,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import exp
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -111,15 +110,16 @@ class Gateway:
             with _asked_right():
                 task = _task(version)
                 messages = _plain(task.about(body.input))
-                labels, words = task.labels()
+                _, words = task.labels()
             async with self._allowed(told, _num_chars(body) / _CHARS_A_TOKEN):
                 scores = await _or_gone(request, self._bounded(self.engine.score(messages, words, version.engine_name)))
-            best = max(scores)
-            shares = [exp(score - best) for score in scores]
-            total = sum(shares)
-            found = {label: share / total for label, share in zip(labels, shares, strict=True)}
-            label = max(found, key=lambda name: found[name])
-            return self._json(version, {"label": label, "probabilities": found}, told, body.model, "classification")
+            found = task.probabilities(scores)
+            table = {
+                "label": max(found, key=lambda name: found[name]),
+                "probabilities": found,
+                "corrected": None if task.corrected is None else task.corrected.as_dict(),
+            }
+            return self._json(version, table, told, body.model, "classification")
 
     async def extract(self, request: Request) -> Response:
         """``/v1/extract``: what the model writes, taken apart into the fields of its task."""

@@ -6,9 +6,10 @@ The ids that the model sees are those that it was trained on, whoever asks: `yib
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yibu import tasks
 from yibu.core.errors import DataError
@@ -22,7 +23,27 @@ from yibu.prepare.refine import as_prepared
 from yibu.prepare.trace import prepared_from
 from yibu.train import Config
 
+if TYPE_CHECKING:
+    from yibu.evaluate.calibrate import Correction
+
 log = get("serve")
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """How the scores of labels become probabilities: as the report of the model did it.
+
+    Attributes:
+        report: id of its artifact.
+        correction: to natural class shares, and of over- or underconfidence.
+    """
+
+    report: str
+    correction: Correction
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON, for whoever wants to know why the probabilities are not those of the network."""
+        return {"report": self.report, "steps": self.correction.steps}
 
 
 @dataclass(frozen=True)
@@ -32,11 +53,13 @@ class Asked:
     Attributes:
         task: of its training. clean: what rows went through.
         fields: of its prompt; none for conversations and raw text.
+        corrected: what its report found out about the scores of labels; None where no report of it has a name.
     """
 
     task: tasks.Task
     fields: tuple[str, ...]
     clean: Callable[[str], str]
+    corrected: Corrected | None = None
 
     def about(self, given: str | Mapping[str, str]) -> list[tasks.Message]:
         """The conversation that a row with these fields would have been.
@@ -80,12 +103,56 @@ class Asked:
             raise DataError("This model does not choose a label.", do="ask it by /v1/chat/completions or /v1/extract")
         return self.task.labels, [self.task.answer_text(label) for label in self.task.labels]
 
+    def probabilities(self, scores: Sequence[float]) -> dict[str, float]:
+        """Of each label, as the report would have them.
+
+        Args:
+            scores: log-likelihood of each label's words, in the order of `labels`.
+        """
+        return probabilities(self.task.labels, scores, self.corrected)
+
+
+def probabilities(labels: Sequence[str], scores: Sequence[float], corrected: Corrected | None) -> dict[str, float]:
+    """Of each label; they add up to 1."""
+    logs = list(scores)
+    if corrected is not None:
+        import numpy as np
+
+        logs = corrected.correction.apply(np.array([logs]))[0].tolist()
+    best = max(logs)
+    shares = [math.exp(one - best) for one in logs]
+    total = sum(shares)
+    return {label: share / total for label, share in zip(labels, shares, strict=True)}
+
 
 def asked_of(model: Artifact, store: Store) -> Asked:
     """The task of a model artifact."""
     config = parse(Config, model.manifest.config)
     task = tasks.build(config.task, model.read_json("summary.json")["labels"])
-    return Asked(task, prompt_fields(task), cleaning_of(model, store))
+    return Asked(task, prompt_fields(task), cleaning_of(model, store), corrections_of(model, task, store).get("tuned"))
+
+
+def corrections_of(model: Artifact, task: Any, store: Store) -> dict[str, Corrected]:
+    """What a report found out about the scores of ``tuned`` and ``base``; nothing where there is nothing to correct.
+
+    The report is one of this very model that a ref names: of those whose gates were passed, else any. Its decisions and
+    probabilities were the ones that people saw and gates let pass, so whoever is answered gets the same.
+    """
+    if not task.closed_set:
+        return {}
+    from yibu.evaluate.calibrate import Correction
+
+    refs = store.refs()
+    for ref in sorted(refs, key=lambda name: not name.endswith("/passed")):
+        report = store.find(refs[ref])
+        if report is None or report.manifest.stage != "evaluate" or report.manifest.inputs.get("model") != model.id:
+            continue
+        table = report.read_json("metrics.json").get("calibration")
+        if table is None or sorted(table["labels"]) != sorted(task.labels):
+            continue
+        found = {name: Correction.from_dict(one, task.labels) for name, one in table["corrections"].items()}
+        return {name: Corrected(report.id, correction) for name, correction in found.items() if correction.steps}
+    return {}
 
 
 def prompt_fields(task: Any) -> tuple[str, ...]:
