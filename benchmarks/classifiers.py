@@ -77,6 +77,7 @@ def tuned(store_path: Path, place: Path, shortest: int = 32, longest: int = 64) 
         task=config.task.as_config(),
         labels=labels,
         label_ids=tuple(tuple(renderer.answer(task.answer_text(label), asked)) for label in labels),
+        correction=None,
         prompt=config.task.prompt,
         system=config.task.system,
         max_new_tokens=task.max_new_tokens,

@@ -391,7 +391,7 @@ def make_bundles(
     """Every form that the recipe asks for, each proven in its own engine; nothing leaves behind a gate that was missed.
 
     Args:
-        report: of this model; must be there if the recipe has gates.
+        report: of this model; made if the recipe has gates, else the one that was made last, if any.
         force: go on past missed gates; the ledger and the bundle's manifest then say which.
 
     Raises:
@@ -406,6 +406,7 @@ def make_bundles(
     pass_parity(recipe, store, small, force)
     failed = [Check(**check).says() for check in checks_of(small) if check["ok"] is False]
     forced = "; ".join(part for part in (forced, *failed) if part)
+    report = report or _report_of(recipe, store, model)
     given = {} if report is None else {"report": report}
     bundles = []
     for exporter in recipe.export:
@@ -424,6 +425,12 @@ def make_bundles(
         made = store.run(export, config, data=data, model=model, small=small, **given)
         bundles.append(_name(store, recipe, str(exporter.kind), made))  # type: ignore[attr-defined]
     return tuple(bundles)
+
+
+def _report_of(recipe: Recipe, store: Store, model: Artifact) -> Artifact | None:
+    """The report that this recipe's ref names, if it is about this very model."""
+    report = store.ref(f"{recipe.name}/report")
+    return report if report is not None and report.manifest.inputs.get("model") == model.id else None
 
 
 def make_folds(recipe: Recipe, store: Store, base: BaseSettings) -> dict[str, Artifact]:

@@ -77,7 +77,7 @@ def test_without_llama_cpp_the_command_that_brings_it_is_named(monkeypatch: pyte
 
 @needs_llama
 def test_bits_are_not_rounded_twice(tmp_path: Path) -> None:
-    source = Source("tiny", tmp_path, "int4", None, tmp_path, "base", {}, None, (), None, None, 8, (1,))
+    source = Source("tiny", tmp_path, "int4", None, tmp_path, "base", {}, None, (), None, None, None, 8, (1,))
     with pytest.raises(InputError, match="rounded already"):
         gguf.write(source, tmp_path, gguf.Settings())
 

@@ -12,7 +12,7 @@ import torch
 
 from tiny import tiny_model
 from yibu.exporters import _labels
-from yibu.exporters._labels import FOLLOW, Chooser, LabelTree, common, groups
+from yibu.exporters._labels import FOLLOW, Chooser, LabelTree, common, corrected, groups
 from yibu.exporters._network import Transformers
 
 PREFIX = [7, 8, 9, 10]
@@ -48,6 +48,27 @@ def test_the_label_is_that_of_all_answers_one_by_one(architecture: str) -> None:
         np.testing.assert_allclose(found[near], wanted[near], rtol=1e-3, atol=1e-3)
         assert (found[~near] < wanted.max() + math.log(FOLLOW) + 1e-2).all()
         assert np.exp(found).sum() < 1 + 1e-3, "what was not followed shares the likelihood of its beginning"
+
+
+def test_a_label_that_the_report_lifts_is_found() -> None:
+    model = tiny_model("llama").eval()
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(6)
+    prompts, answers = asked(4)
+    chance = np.random.default_rng(0)
+    correction = {"temperature": 1.7, "offsets": chance.normal(0, 4, len(answers)).tolist()}
+    tree, plain = LabelTree(answers, correction), LabelTree(answers)
+    lifted, raw = (
+        Chooser(one, Transformers(model, one.tokens, PREFIX), PREFIX).scores(prompts) for one in (tree, plain)
+    )
+    moved = 0
+    for prompt, found, before in zip(prompts, lifted, raw, strict=True):
+        wanted = corrected(np.array([alone(model, prompt, answer) for answer in answers]), correction)
+        assert corrected(found, correction).argmax() == wanted.argmax()
+        near = wanted > wanted.max() + math.log(FOLLOW)
+        np.testing.assert_allclose(corrected(found, correction)[near], wanted[near], rtol=1e-3, atol=1e-3)
+        moved += int(wanted.argmax() != before.argmax())
+    assert moved, "the correction changes a label, or nothing was tested"
 
 
 class Counted:

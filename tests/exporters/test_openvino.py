@@ -48,6 +48,24 @@ def test_the_folder_answers_lines_of_texts_by_itself(bundle: Artifact) -> None:
     assert all(abs(sum(one["probabilities"].values()) - 1) < 1e-6 for one in answers)
 
 
+def test_labels_are_as_likely_as_in_the_report(made: Tuned, bundle: Artifact) -> None:
+    report = made.store.ref(f"{made.recipe.name}/report")
+    assert report is not None
+    assert report.read_json("metrics.json")["calibration"]["corrections"]["tuned"]["steps"] == ["prior", "vector"]
+    told = {
+        line["id"]: line
+        for line in map(json.loads, report.file("predictions.jsonl").read_text().splitlines())
+        if line["system"] == "tuned"
+    }
+    rows = [json.loads(line) for line in made.data.file("test.jsonl").read_text().splitlines()]
+    texts = "\n".join(json.dumps({"fields": {"text": row["fields"]["text"]}}) for row in rows)
+    program = [sys.executable, "-I", "-B", str(bundle.path / "bundle" / "classify.py")]
+    answers = subprocess.run(program, input=texts, capture_output=True, text=True, check=True).stdout.splitlines()
+    for row, said in zip(rows, map(json.loads, answers), strict=True):
+        assert said["answer"] == told[row["id"]]["answer"]
+        assert said["probabilities"][said["answer"]] == pytest.approx(told[row["id"]]["probability"], abs=2e-3)
+
+
 def test_other_labels_than_the_models_are_not_published(made: Tuned, monkeypatch: pytest.MonkeyPatch) -> None:
     right = openvino.ask
 

@@ -17,7 +17,7 @@ def source(folder: Path, adapter: bool = False, quantised: str | None = None) ->
     model = tiny_base(folder / "base")
     (folder / "adapter").mkdir()
     given = folder / "adapter" if adapter else None
-    return Source("tiny", model, quantised, given, model, "tiny", {}, None, (), None, None, 8, (4,))
+    return Source("tiny", model, quantised, given, model, "tiny", {}, None, (), None, None, None, 8, (4,))
 
 
 def test_plain_transformers_answers_and_a_refusal_is_none(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def source(folder: Path, **changes: Any) -> Source:
         "task": {},
         "labels": None,
         "label_ids": (),
+        "correction": None,
         "prompt": "{text}",
         "system": None,
         "max_new_tokens": 8,

@@ -19,7 +19,7 @@ def source(folder: Path, **config: Any) -> Source:
     (folder / "adapter" / "adapter_config.json").write_text(json.dumps(table))
     (folder / "model").mkdir()
     adapter = folder / "adapter"
-    return Source("notes", folder / "model", None, adapter, folder, "b", {}, None, (), None, None, 8, (1,))
+    return Source("notes", folder / "model", None, adapter, folder, "b", {}, None, (), None, None, None, 8, (1,))
 
 
 def test_a_lora_stays_one(tmp_path: Path) -> None:

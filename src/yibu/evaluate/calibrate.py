@@ -19,7 +19,7 @@ import numpy as np
 from yibu.core.log import get
 from yibu.evaluate import EvaluateSettings
 from yibu.metrics import calibration, scores, stats
-from yibu.metrics.calibration import Scaling
+from yibu.metrics.calibration import Correction
 from yibu.metrics.resample import Additive, FloatArray, Groups, mean
 
 log = get("calibrate")
@@ -44,81 +44,6 @@ class Scored:
 
     log_probs: FloatArray
     truth: calibration.IntArray
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """How scores become the probabilities that are reported.
-
-    Attributes:
-        seen, natural: class shares that training showed and those of the train rows; None where nothing is moved.
-        scaling: fitted on the validation rows; None where nothing is.
-        num_valid: those rows.
-        left_out: why a step is missing, in English; "" where none is.
-    """
-
-    labels: tuple[str, ...]
-    seen: tuple[float, ...] | None = None
-    natural: tuple[float, ...] | None = None
-    scaling: Scaling | None = None
-    num_valid: int = 0
-    left_out: str = ""
-
-    @property
-    def steps(self) -> list[str]:
-        """The steps in their order: ``prior``, then ``temperature`` or ``vector``."""
-        fitted = [] if self.scaling is None else ["vector" if self.scaling.bias else "temperature"]
-        return (["prior"] if self.seen is not None else []) + fitted
-
-    def shifted(self, log_probs_NK: FloatArray) -> FloatArray:
-        """Log-probabilities at natural class shares, without what was fitted."""
-        if self.seen is None or self.natural is None:
-            return calibration.log_softmax(log_probs_NK)
-        return calibration.shift_prior(log_probs_NK, self.seen, self.natural)
-
-    def apply(self, log_probs_NK: FloatArray) -> FloatArray:
-        """Corrected log-probabilities, ``[N, K]``."""
-        shifted_NK = self.shifted(log_probs_NK)
-        return shifted_NK if self.scaling is None else self.scaling.apply(shifted_NK)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON; enough to correct scores elsewhere: ``softmax((log p + log_shift) / temperature + bias)``."""
-        scaling = self.scaling
-
-        def by_label(values: Sequence[float] | FloatArray) -> dict[str, float]:
-            return {label: float(value) for label, value in zip(self.labels, values, strict=True)}
-
-        moved = None if self.seen is None or self.natural is None else calibration.prior_shift(self.seen, self.natural)
-        return {
-            "steps": self.steps,
-            "training_prior": by_label(self.seen) if self.seen is not None else None,
-            "natural_prior": by_label(self.natural) if self.natural is not None else None,
-            "log_shift": None if moved is None else by_label(moved),
-            "temperature": None if scaling is None else scaling.temperature,
-            "bias": by_label(scaling.bias) if scaling is not None and scaling.bias else None,
-            "valid_nll": None if scaling is None else {"before": scaling.nll[0], "after": scaling.nll[1]},
-            "fitted_on": "valid" if scaling is not None else None,
-            "num_valid": self.num_valid,
-            "left_out": self.left_out or None,
-        }
-
-    @classmethod
-    def from_dict(cls, table: Mapping[str, Any], labels: Sequence[str]) -> Correction:
-        """What `as_dict` wrote, for the labels in their order."""
-
-        def of_labels(name: str) -> tuple[float, ...] | None:
-            return None if table[name] is None else tuple(float(table[name][label]) for label in labels)
-
-        temperature = table["temperature"]
-        scaling = None if temperature is None else Scaling(float(temperature), of_labels("bias") or ())
-        return cls(
-            tuple(labels),
-            of_labels("training_prior"),
-            of_labels("natural_prior"),
-            scaling,
-            int(table["num_valid"]),
-            table["left_out"] or "",
-        )
 
 
 def read_scores(answers: Sequence[Mapping[str, Any]], labels: Sequence[str], truth: Sequence[str]) -> Scored:

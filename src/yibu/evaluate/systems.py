@@ -15,6 +15,7 @@ from yibu.core.store import Artifact
 from yibu.core.strict_json import read_json
 from yibu.evaluate import ReportConfig, baselines, calibrate
 from yibu.evaluate.compare import Answers
+from yibu.metrics.calibration import Correction
 
 Predictions = list[dict[str, Any]]
 # Kinds of measures for which the input itself could be an answer; it is never JSON of the wanted form.
@@ -158,7 +159,7 @@ def _trust(
     return table, decided
 
 
-def _decide(task: Any, answers: Predictions, scored: calibrate.Scored, correction: calibrate.Correction) -> Predictions:
+def _decide(task: Any, answers: Predictions, scored: calibrate.Scored, correction: Correction) -> Predictions:
     """The answers with their corrected probability; those that the correction changes keep what was said as ``raw``."""
     labels: list[str] = task.labels
     log_probs_NK = correction.apply(scored.log_probs)

@@ -44,7 +44,7 @@ class ExportConfig(Settings):
     threads: int | None = None
 
 
-@stage(version=2, neutral=("base_path", "device", "threads"))
+@stage(version=3, neutral=("base_path", "device", "threads"))
 def export(
     config: ExportConfig,
     work: Work,
@@ -58,7 +58,7 @@ def export(
 
     Args:
         small: what `yibu.compress.compress` made of `model`.
-        report: figures for the manifest, where the model was measured.
+        report: of this model, where it was measured; a form that chooses labels corrects their scores as it did.
 
     Raises:
         InputError: the form cannot carry this model.

@@ -21,6 +21,7 @@ from yibu.core.record import Row, read_rows
 from yibu.core.store import Artifact, Work, digest_file
 from yibu.export import BUNDLE, MANIFEST, ExportConfig
 from yibu.exporters import Bounds, Questions, Replies, Source, Unasked
+from yibu.metrics.calibration import Correction, corrections_of
 from yibu.model.assemble import Assembled, for_answers, use_generating_attention
 from yibu.model.generate import generate
 from yibu.model.render import Renderer
@@ -54,9 +55,13 @@ def run(
     rows = _rows(data, count)
     labelled = _rows(data, max(config.golden, bounds.label_rows)) if task.closed_set else []
     system = for_answers(small.path / MODEL, None, "lora", config.device, "fp32")
-    chosen = answers_of(system, task, labelled) if labelled else None  # before the attention that knows no trees
+    correction = None
+    if report is not None and task.closed_set:
+        correction = corrections_of(report.read_json("metrics.json"), task.labels or ()).get("tuned")
+    # Before the attention that knows no trees.
+    chosen = answers_of(system, task, labelled, correction=correction) if labelled else None
     use_generating_attention(system.model, system.facts)
-    source = _source(config, model, small, task, system.renderer)
+    source = _source(config, model, small, task, system.renderer, correction)
     plug.write(source, folder, config.exporter)
     questions = _questions(system, task, rows, labelled, bounds)
     mine = dataclasses.replace(_own(system, questions), chosen=chosen)
@@ -87,7 +92,14 @@ def run(
     work.notes["engine"] = engine
 
 
-def _source(config: ExportConfig, model: Artifact, small: Artifact, task: tasks.Task, renderer: Renderer) -> Source:
+def _source(
+    config: ExportConfig,
+    model: Artifact,
+    small: Artifact,
+    task: tasks.Task,
+    renderer: Renderer,
+    correction: Correction | None,
+) -> Source:
     adapter = model.path / "adapter"
     peft = adapter / "adapter_config.json"
     is_plain = peft.is_file() and "peft_type" in json.loads(peft.read_text(encoding="utf-8"))
@@ -103,6 +115,7 @@ def _source(config: ExportConfig, model: Artifact, small: Artifact, task: tasks.
         task=config.task.as_config(),
         labels=labels,
         label_ids=tuple(tuple(renderer.answer(task.answer_text(label), _ASKED)) for label in labels or ()),
+        correction=None if correction is None else correction.in_one_step(),
         prompt=getattr(config.task, "prompt", None),
         system=getattr(config.task, "system", None),
         max_new_tokens=task.max_new_tokens,

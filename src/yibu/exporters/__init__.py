@@ -44,6 +44,8 @@ class Source:
         task: settings of the task, plain JSON values.
         labels: the closed set that the model chooses from; None where it writes.
         label_ids: token ids of each label as an answer, the end of its turn included.
+        correction: ``temperature`` and ``offsets`` of the labels, under which their scores become the probabilities of
+            the model's report: ``softmax(log p / temperature + offsets)``; None where it corrected nothing.
         prompt, system: the task's template of the user's turn with ``{field}`` in it, and its system turn; None where
             it has none.
         max_new_tokens: longest answer.
@@ -59,6 +61,7 @@ class Source:
     task: dict[str, Any]
     labels: tuple[str, ...] | None
     label_ids: tuple[tuple[int, ...], ...]
+    correction: dict[str, Any] | None
     prompt: str | None
     system: str | None
     max_new_tokens: int

@@ -5,8 +5,9 @@ of tokens behind the prompt, and the tree is searched best first: a label whose 
 share `FOLLOW` of the best whole label is not followed, since it cannot win (a longer text is never likelier than its
 beginning). And requests that come together pass through the network together, sorted by length.
 
-The label chosen is that of the whole tree. Labels that were not followed share the likelihood of their beginning, which
-is below `FOLLOW` of the best.
+Where the model's report corrected its scores (class shares, over- or underconfidence), so does this program: a label
+that the correction lifts is followed from as much further down. The label chosen is that of the whole tree. Labels that
+were not followed share the likelihood of their beginning, which is below `FOLLOW` of the best.
 
 Legend: B prompts, M inner tokens of the tree, N different tokens of labels, T tokens of a pass, S kept tokens + T.
 """
@@ -55,12 +56,18 @@ class LabelTree:
 
     Args:
         answers: token ids of each label, the end of its turn included.
+        correction: of the scores, see `corrected`.
 
     Attributes:
         tokens: the N different token ids, in the order in which a network gives their likelihoods.
+        lifts: by how much the correction lifts each label, in nats of its score.
+        least: a node this far below the best label is not followed.
     """
 
-    def __init__(self, answers: Sequence[Sequence[int]]) -> None:
+    def __init__(self, answers: Sequence[Sequence[int]], correction: dict[str, Any] | None = None) -> None:
+        temperature = correction["temperature"] if correction else 1.0
+        self.lifts = [temperature * one for one in correction["offsets"]] if correction else [0.0] * len(answers)
+        self.least = temperature * math.log(FOLLOW)
         self.num_answers = len(answers)
         self.tokens = sorted({token for answer in answers for token in answer})
         column = {token: place for place, token in enumerate(self.tokens)}
@@ -88,6 +95,7 @@ class LabelTree:
                 node = seen[node, token]
                 self.under[node].append(number)
             self.ends[node].append((number, column[answer[-1]]))
+        self.highest = [max(self.lifts[number] for number in under) for under in self.under]  # of the labels below
 
 
 class _Search:
@@ -109,7 +117,7 @@ class _Search:
             self.open.discard(node)
             for answer, end in self.tree.ends[node]:
                 self.scores[answer] = here + row[end]
-                self.best = max(self.best, float(self.scores[answer]))
+                self.best = max(self.best, float(self.scores[answer]) + self.tree.lifts[answer])
             for child in self.tree.children[node]:
                 self.reached[child] = here + float(row[self.tree.columns[child]])
                 if child not in self.computed:
@@ -117,18 +125,22 @@ class _Search:
 
     def wanted(self, most: int) -> list[int]:
         """The nodes to compute next: those that could still win, and what would follow them. None: it is decided."""
-        least = self.best + math.log(FOLLOW)
-        heap = [(-self.reached[node], node) for node in self.open if self.reached[node] >= least]
+        least, lift = self.best + self.tree.least, self.tree.highest
+        heap = [
+            (-self.reached[node] - lift[node], node, self.reached[node])
+            for node in self.open
+            if self.reached[node] + lift[node] >= least
+        ]
         heapq.heapify(heap)
         found: list[int] = []
         while heap and len(found) < most:
-            cost, node = heapq.heappop(heap)
+            _, node, likely = heapq.heappop(heap)
             found.append(node)
             # How likely its children are is not known yet; as likely as each other is a guess that costs nothing.
-            ways = len(self.tree.children[node]) + len(self.tree.ends[node])
+            likely -= math.log(len(self.tree.children[node]) + len(self.tree.ends[node]))
             for child in self.tree.children[node]:
-                if -cost - math.log(ways) >= least:
-                    heapq.heappush(heap, (cost + math.log(ways), child))
+                if likely + lift[child] >= least:
+                    heapq.heappush(heap, (-likely - lift[child], child, likely))
         return sorted(found)
 
     def result(self) -> Any:
@@ -217,6 +229,13 @@ class Chooser:
                 search.told(nodes, before, log_probs[begin : begin + len(nodes)])
                 begin += len(nodes)
             own = np.concatenate([own, np.zeros((len(live), width), bool)], axis=1)
+
+
+def corrected(scores: Any, correction: dict[str, Any] | None) -> Any:
+    """Scores ``[L]`` whose softmax is the probabilities that the model's report gives; None: as they are."""
+    if correction is None:
+        return scores
+    return np.asarray(scores) / correction["temperature"] + np.array(correction["offsets"])
 
 
 def groups(rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:

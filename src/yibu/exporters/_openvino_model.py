@@ -84,15 +84,15 @@ class Classifier:
     def __init__(self, folder: Path = HERE) -> None:
         sys.path.insert(0, str(folder))  # its other programs lie beside it
         from asking import Asking
-        from labels import Chooser, LabelTree, common
+        from labels import Chooser, LabelTree, common, corrected
         from transformers import AutoTokenizer
 
         self.task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
         self.asking = Asking(self.task, AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True))
         prefix = common(self.asking.examples())
-        tree = LabelTree(self.task["label_ids"])
+        tree = LabelTree(self.task["label_ids"], self.task["correction"])
         self.network = OpenVINO(folder, tree.tokens, prefix, self.task)
-        self._chooser = Chooser(tree, self.network, prefix)
+        self._chooser, self._corrected = Chooser(tree, self.network, prefix), corrected
 
     def answer(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """``answer`` and ``probabilities`` of each request; those that come together are computed together.
@@ -104,7 +104,8 @@ class Classifier:
 
     def choose(self, prompts: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
         """The same for token ids of prompts."""
-        return [answer_of(self.task["labels"], one) for one in self._chooser.scores(prompts)]
+        found = (self._corrected(scores, self.task["correction"]) for scores in self._chooser.scores(prompts))
+        return [answer_of(self.task["labels"], scores) for scores in found]
 
     def write(self, prompt: Sequence[int], longest: int) -> tuple[Any, list[int]]:
         """Logits ``[V]`` behind a prompt, up to a constant, and the greedy token ids, the stop token included."""

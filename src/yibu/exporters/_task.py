@@ -35,6 +35,7 @@ def task_table(source: Source) -> dict[str, Any]:
         "system": source.system,
         "labels": list(source.labels or ()),
         "label_ids": [list(ids) for ids in source.label_ids],
+        "correction": source.correction,
         "max_new_tokens": source.max_new_tokens,
         "stop_ids": list(source.stop_ids),
     }

@@ -8,7 +8,6 @@ Legend: B prompts, L labels, T tokens, V vocabulary.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from typing import Any
@@ -51,16 +50,17 @@ class TritonPythonModel:
         import network
 
         words = self.task["label_ids"]
-        prefix, tree = labels.common(examples), labels.LabelTree(words)
+        prefix, tree = labels.common(examples), labels.LabelTree(words, self.task["correction"])
         try:
             made = labels.Chooser(tree, network.Transformers(self.network, tree.tokens, prefix), prefix)
             found = made.scores(examples[:1])[0]
         except (AttributeError, ValueError, RuntimeError, TypeError):
             return None
-        some = [int(at) for at in found.argsort()[::-1][:4]]  # the likeliest are computed whole
+        lifted = found + tree.lifts
+        some = [int(at) for at in lifted.argsort()[::-1][:4]]  # the likeliest are computed whole
         (plain,) = self.score(examples[:1], [words[at] for at in some])
         near = 1e-3 if self.network.dtype == torch.float32 else 8e-2
-        followed = [at for at in range(len(some)) if found[some[at]] > found.max() + math.log(labels.FOLLOW)]
+        followed = [at for at in range(len(some)) if lifted[some[at]] > lifted.max() + tree.least]
         alike = all(abs(found[some[at]] - plain[at]) <= near * (1 + abs(plain[at])) for at in followed)
         return made if alike else None
 
@@ -74,13 +74,15 @@ class TritonPythonModel:
     @torch.no_grad()
     def answer(self, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """What the model says to each request."""
+        from labels import corrected
+
         found: list[dict[str, Any]] = [{} for _ in asked]
         written = [n for n, one in enumerate(asked) if one.get("write") or not self.task["labels"]]
         chosen = [n for n, one in enumerate(asked) if self.task["labels"] and not one.get("write")]
         for n, scores in zip(chosen, self.choose([asked[n]["ids"] for n in chosen]), strict=True):
-            shares = torch.softmax(torch.as_tensor(scores), dim=0).tolist()
-            found[n]["answer"] = self.task["labels"][int(scores.argmax())]
-            found[n]["probabilities"] = dict(zip(self.task["labels"], shares, strict=True))
+            shares = torch.softmax(torch.as_tensor(corrected(scores, self.task["correction"])), dim=0)
+            found[n]["answer"] = self.task["labels"][int(shares.argmax())]
+            found[n]["probabilities"] = dict(zip(self.task["labels"], shares.tolist(), strict=True))
         for n in written:
             new = self.write(asked[n]["ids"], int(asked[n].get("write") or self.task["max_new_tokens"]))
             found[n]["ids"] = new

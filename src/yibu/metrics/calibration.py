@@ -17,7 +17,7 @@ an index into the labels, and -1 a label outside of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -139,6 +139,104 @@ def fit_scaling(log_probs_NK: FloatArray, truth_N: npt.ArrayLike, with_bias: boo
     before = -float(scores_NK[rows, truth].mean())
     after = -float(scaling.apply(scores_NK)[rows, truth].mean())
     return Scaling(scaling.temperature, scaling.bias, (before, after))
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """How scores become the probabilities that are reported.
+
+    Attributes:
+        seen, natural: class shares that training showed and those of the train rows; None where nothing is moved.
+        scaling: fitted on the validation rows; None where nothing is.
+        num_valid: those rows.
+        left_out: why a step is missing, in English; "" where none is.
+    """
+
+    labels: tuple[str, ...]
+    seen: tuple[float, ...] | None = None
+    natural: tuple[float, ...] | None = None
+    scaling: Scaling | None = None
+    num_valid: int = 0
+    left_out: str = ""
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps in their order: ``prior``, then ``temperature`` or ``vector``."""
+        fitted = [] if self.scaling is None else ["vector" if self.scaling.bias else "temperature"]
+        return (["prior"] if self.seen is not None else []) + fitted
+
+    def shifted(self, log_probs_NK: FloatArray) -> FloatArray:
+        """Log-probabilities at natural class shares, without what was fitted."""
+        if self.seen is None or self.natural is None:
+            return log_softmax(log_probs_NK)
+        return shift_prior(log_probs_NK, self.seen, self.natural)
+
+    def apply(self, log_probs_NK: FloatArray) -> FloatArray:
+        """Corrected log-probabilities, ``[N, K]``."""
+        shifted_NK = self.shifted(log_probs_NK)
+        return shifted_NK if self.scaling is None else self.scaling.apply(shifted_NK)
+
+    def in_one_step(self) -> dict[str, Any]:
+        """``softmax(log p / temperature + offsets)``, for programs that know nothing of yibu; JSON."""
+        scaling = self.scaling or Scaling(1.0)
+        offsets_K = np.zeros(len(self.labels))
+        if self.seen is not None and self.natural is not None:
+            offsets_K = prior_shift(self.seen, self.natural) / scaling.temperature
+        if scaling.bias:
+            offsets_K = offsets_K + np.asarray(scaling.bias)
+        return {"temperature": scaling.temperature, "offsets": offsets_K.tolist()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON; enough to correct scores elsewhere: ``softmax((log p + log_shift) / temperature + bias)``."""
+        scaling = self.scaling
+
+        def by_label(values: Sequence[float] | FloatArray) -> dict[str, float]:
+            return {label: float(value) for label, value in zip(self.labels, values, strict=True)}
+
+        moved = None if self.seen is None or self.natural is None else prior_shift(self.seen, self.natural)
+        return {
+            "steps": self.steps,
+            "training_prior": by_label(self.seen) if self.seen is not None else None,
+            "natural_prior": by_label(self.natural) if self.natural is not None else None,
+            "log_shift": None if moved is None else by_label(moved),
+            "temperature": None if scaling is None else scaling.temperature,
+            "bias": by_label(scaling.bias) if scaling is not None and scaling.bias else None,
+            "valid_nll": None if scaling is None else {"before": scaling.nll[0], "after": scaling.nll[1]},
+            "fitted_on": "valid" if scaling is not None else None,
+            "num_valid": self.num_valid,
+            "left_out": self.left_out or None,
+        }
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any], labels: Sequence[str]) -> Correction:
+        """What `as_dict` wrote, for the labels in their order."""
+
+        def of_labels(name: str) -> tuple[float, ...] | None:
+            return None if table[name] is None else tuple(float(table[name][label]) for label in labels)
+
+        temperature = table["temperature"]
+        scaling = None if temperature is None else Scaling(float(temperature), of_labels("bias") or ())
+        return cls(
+            tuple(labels),
+            of_labels("training_prior"),
+            of_labels("natural_prior"),
+            scaling,
+            int(table["num_valid"]),
+            table["left_out"] or "",
+        )
+
+
+def corrections_of(metrics: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Correction]:
+    """What the ``metrics.json`` of a report says of its systems' scores, of those whose scores it corrected.
+
+    Args:
+        labels: of the model, in its order. Where the report has others, it says nothing of this model.
+    """
+    table = metrics.get("calibration")
+    if table is None or sorted(table["labels"]) != sorted(labels):
+        return {}
+    found = {system: Correction.from_dict(one, labels) for system, one in table["corrections"].items()}
+    return {system: correction for system, correction in found.items() if correction.steps}
 
 
 def negative_log_likelihood(log_probs_NK: FloatArray, truth_N: npt.ArrayLike) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 from yibu.core.errors import DataError
 from yibu.core.record import Row
 from yibu.metrics import scores, structured
+from yibu.metrics.calibration import Correction
 from yibu.metrics.resample import Additive, FloatArray
 from yibu.model.assemble import Assembled, use_generating_attention
 from yibu.model.generate import generate
@@ -18,10 +19,19 @@ from yibu.model.score import score_answers, tree_is_exact
 from yibu.tasks import Task
 
 
-def answers_of(system: Assembled, task: Task, rows: Sequence[Row], batch_size: int = 16) -> list[str]:
+def answers_of(
+    system: Assembled,
+    task: Task,
+    rows: Sequence[Row],
+    batch_size: int = 16,
+    correction: Correction | None = None,
+) -> list[str]:
     """The answer to each row: the most likely label of a closed set, else greedy text.
 
     The same as `yibu.evaluate.answer` gives, for a model that has no artifact of its own yet.
+
+    Args:
+        correction: of the labels' scores, as a report found it.
 
     Raises:
         DataError: no rows.
@@ -33,7 +43,8 @@ def answers_of(system: Assembled, task: Task, rows: Sequence[Row], batch_size: i
         words = [system.renderer.answer(task.answer_text(label), task.messages(rows[0])) for label in task.labels]
         tree = system.packed and tree_is_exact(system.model, prompts[0], words)
         found = score_answers(system.model, prompts, words, tree=tree, title="choosing labels")
-        return [task.labels[int(best)] for best in found.argmax(-1)]
+        scores_NL = found.double().numpy() if correction is None else correction.apply(found.double().numpy())
+        return [task.labels[int(best)] for best in scores_NL.argmax(-1)]
     use_generating_attention(system.model, system.facts)
     written = generate(system.model, system.renderer, prompts, task.max_new_tokens, batch_size)
     return [answer.text for answer in written]

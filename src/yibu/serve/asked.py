@@ -24,7 +24,7 @@ from yibu.prepare.trace import prepared_from
 from yibu.train import Config
 
 if TYPE_CHECKING:
-    from yibu.evaluate.calibrate import Correction
+    from yibu.metrics.calibration import Correction
 
 log = get("serve")
 
@@ -109,7 +109,7 @@ class Asked:
         Args:
             scores: log-likelihood of each label's words, in the order of `labels`.
         """
-        return probabilities(self.task.labels, scores, self.corrected)
+        return probabilities(self.labels()[0], scores, self.corrected)
 
 
 def probabilities(labels: Sequence[str], scores: Sequence[float], corrected: Corrected | None) -> dict[str, float]:
@@ -140,18 +140,15 @@ def corrections_of(model: Artifact, task: Any, store: Store) -> dict[str, Correc
     """
     if not task.closed_set:
         return {}
-    from yibu.evaluate.calibrate import Correction
+    from yibu.metrics import calibration
 
     refs = store.refs()
     for ref in sorted(refs, key=lambda name: not name.endswith("/passed")):
         report = store.find(refs[ref])
         if report is None or report.manifest.stage != "evaluate" or report.manifest.inputs.get("model") != model.id:
             continue
-        table = report.read_json("metrics.json").get("calibration")
-        if table is None or sorted(table["labels"]) != sorted(task.labels):
-            continue
-        found = {name: Correction.from_dict(one, task.labels) for name, one in table["corrections"].items()}
-        return {name: Corrected(report.id, correction) for name, correction in found.items() if correction.steps}
+        found = calibration.corrections_of(report.read_json("metrics.json"), task.labels)
+        return {name: Corrected(report.id, correction) for name, correction in found.items()}
     return {}
 
 
