@@ -22,6 +22,7 @@ FACTS = Facts(
     isolated_packing=False,
     attention="sdpa",
     attentions=("sdpa", "eager"),
+    masks_padding=False,
     examples=("deepseek-ai/DeepSeek-V3.2", "deepseek-ai/DeepSeek-V3.2-Exp"),
     notes=(
         "The indexer's choice of the best `index_topk` keys has no gradient, so LoRA on it would train nothing "
