@@ -14,7 +14,8 @@ from yibu import bases
 
 FILES = ["deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "gemma3", "generic", "llama", "qwen2"]
 NEVER_ADAPTED = {"router", "indexer", "head", "embedding", "norm", "other"}
-FEW_KEYS = {"deepseek_v32": {"index_topk": 16}}  # fewer chosen keys than tokens: what real rows can be
+# Fewer chosen keys than tokens: what real rows can be; and heads enough that no two keys score exactly nothing.
+FEW_KEYS = {"deepseek_v32": {"index_topk": 16, "index_n_heads": 16}}
 
 
 def model_and_facts(architecture: str, **changes: Any) -> tuple[Any, bases.Facts]:
