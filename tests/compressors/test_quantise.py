@@ -149,7 +149,9 @@ def test_gptq_without_inputs_is_rounding_to_the_nearest() -> None:
     assert torch.equal(gptq(weight, torch.zeros(64, 64), 4, 32, False, 0)[0], nearest(weight, 4, 32)[0])
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gemma3", "deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4"])
+@pytest.mark.parametrize(
+    "architecture", ["llama", "gemma3", "deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4"]
+)
 def test_gptq_of_a_whole_model_is_nearer_on_the_rows_it_saw(architecture: str, tmp_path: Path) -> None:
     """Router, norms and ends stay; experts are rounded too, and read by plain transformers."""
     pytest.importorskip("compressed_tensors")

@@ -111,5 +111,6 @@ def _packed(owner: str, weight_RC: Any, scale_RN: Any, num_bits: int) -> dict[st
 
 def _fits(weight: Any, scale: Any) -> bool:
     """Both are one matrix, with a step for each group of a row."""
-    matrices = weight.dim() == scale.dim() == 2
-    return matrices and weight.shape[0] == scale.shape[0] and weight.shape[1] % scale.shape[1] == 0
+    if not weight.dim() == scale.dim() == 2:
+        return False
+    return bool(weight.shape[0] == scale.shape[0] and weight.shape[1] % scale.shape[1] == 0)

@@ -144,7 +144,7 @@ def _linears(model: Any, facts: Facts) -> list[str]:
 
 
 def _plain(model: Any, names: Sequence[str]) -> list[str]:
-    """Those that multiply all of their input by all of their weight: not V4's output projection, which goes by group."""
+    """Layers that multiply all of their input by all of their weight: not V4's output projection, by groups."""
     from torch import nn
 
     return [name for name in names if type(model.get_submodule(name)) is nn.Linear]

@@ -16,8 +16,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 AT_ONCE = 256  # prompts times labels in one forward pass
-# Caches of one entry for each token, which are copied with their rows and hidden by the mask. What others keep (V4's keys
-# of several tokens merged) is not copied, and has padding in it.
+# Caches of one entry for each token, which are copied with their rows and hidden by the mask. What others keep (V4's
+# keys of several tokens merged) is not copied, and has padding in it.
 PLAIN = ("DynamicLayer", "DynamicSlidingWindowLayer", "DynamicIndexedLayer")
 
 
