@@ -29,6 +29,7 @@ from yibu.evaluate.matrix import CHAMPION
 from yibu.pipeline.bases import resolve_base
 from yibu.pipeline.recipe import Recipe
 from yibu.pipeline.rows import grown, named, rows_of, task_of
+from yibu.pipeline.trials import trials_of
 from yibu.prepare import FoldConfig, fold
 from yibu.retain import KeptConfig, RetainConfig, RetainSettings, kept, retain
 from yibu.train import BaseSettings, Config, train
@@ -40,7 +41,7 @@ def make_model(recipe: Recipe, store: Store, data: Artifact, base: BaseSettings 
     """A trained adapter. A base that was not looked for yet must be here."""
     base = base or resolve_base(recipe, store)
     config = Config(base=base, task=task_of(data), adapter=recipe.adapter, train=recipe.train)
-    return named(store, recipe, "model", store.run(train, config, data=data))
+    return named(store, recipe, "model", store.run(train, config, data=data, **trials_of(config, store, data)))
 
 
 def make_report(
