@@ -23,8 +23,9 @@ from yibu.adapters.lora import Settings
 from yibu.core.errors import InputError, NoSpace
 from yibu.model import attention
 from yibu.model import lower as module
+from yibu.model.kept_rows import bytes_used, remove
 from yibu.model.lora_linear import FusedLoraLinear
-from yibu.model.lower import Lower, bytes_used, remove
+from yibu.model.lower import Lower
 from yibu.model.packing import example_losses, make_pack, pack_loss
 from yibu.model.render import Example
 
