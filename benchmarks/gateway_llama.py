@@ -3,11 +3,11 @@
 ``gateway``: tokens/s at 1, 4 and 16 streams and the time that a short answer takes, through `yibu serve`'s gateway and
 straight from the very llama-server that it started, in turns. ``engines``: tokens/s at 16 streams of the default engine
 of a GGUF (gateway and all), of llama-server as anyone starts it on the same file, of our engines `transformers` and
-`openvino`, and of ``transformers serve --continuous-batching``; who is not asked is stopped (SIGSTOP). ``--dry`` writes no result,
-``--quick`` is a short try, whose figures mean nothing and are never written.
+`openvino`, and of ``transformers serve --continuous-batching``; who is not asked is stopped (SIGSTOP). ``--dry`` writes
+no result, ``--quick`` is a short try, whose figures mean nothing and are never written.
 
-The model is SmolLM2-135M-Instruct in Q8_0, for transformers and openvino in bf16. Every prompt is new to every server, so that none
-answers from what it kept; answers have 64 tokens, which the servers count.
+The model is SmolLM2-135M-Instruct in Q8_0, for transformers and openvino in bf16. Every prompt is new to every server, so
+that none answers from what it kept; answers have 64 tokens, which the servers count.
 """
 
 from __future__ import annotations
