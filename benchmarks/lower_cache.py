@@ -154,7 +154,7 @@ def measure(given: argparse.Namespace) -> tuple[list[Any], float, list[list[Run]
     from yibu import bases
     from yibu.core.store import Store
     from yibu.model.assemble import load_renderer
-    from yibu.model.lower import bytes_used
+    from yibu.model.kept_rows import bytes_used
     from yibu.model.resolve import resolve
 
     base = resolve("packaged:smollm2-135m", Store()).path

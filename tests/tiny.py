@@ -156,8 +156,13 @@ def tiny_tokenizer() -> Any:
 
 
 def tiny_base(folder: Path, architecture: str = "llama", seed: int = 0, **changes: Any) -> Path:
-    """A complete Hugging Face folder: safetensors, config, generation config, tokenizer, template."""
-    tiny_model(architecture, seed, **changes).save_pretrained(folder)
+    """A complete Hugging Face folder: safetensors, config, generation config, tokenizer, template.
+
+    As some published ones do, it asks for a penalty and for chance, which must reach no answer of ours.
+    """
+    model = tiny_model(architecture, seed, **changes)
+    model.generation_config.update(repetition_penalty=3.0, do_sample=True, temperature=0.7)
+    model.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder
 

@@ -12,9 +12,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tuned import Tuned, tuned
 from yibu import pipeline
+from yibu.bases import facts_for
 from yibu.compress import checks_of
 from yibu.compress import run as body
 from yibu.core.errors import DataError, GateRefused, InputError
+from yibu.model.assemble import load_renderer
 from yibu.model.resolve import load_model
 
 
@@ -36,6 +38,11 @@ def test_the_merged_model_is_the_tuned_one_and_plain(made: Tuned) -> None:
     )
     merged, base = AutoModelForCausalLM.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(made.recipe.base)
     assert merged.dtype == torch.float32
+    assert base.generation_config.repetition_penalty == 3.0
+    assert merged.generation_config.repetition_penalty in (None, 1.0), "what was measured is what leaves"
+    assert not merged.generation_config.do_sample
+    stops = load_renderer(Path(made.recipe.base), facts_for(base.config)).stop_ids
+    assert merged.generation_config.eos_token_id == sorted(stops)
     assert not torch.equal(merged.model.layers[0].mlp.up_proj.weight, base.model.layers[0].mlp.up_proj.weight)
     summary = small.read_json("summary.json")
     assert summary["bytes"] == sum(file.stat().st_size for file in folder.iterdir())

@@ -21,10 +21,11 @@ from tiny import tiny_ids, tiny_model
 from yibu import adapters, bases
 from yibu.adapters.lora import Settings
 from yibu.core.errors import InputError, NoSpace
-from yibu.model import attention
+from yibu.model import attention, kept_rows
 from yibu.model import lower as module
+from yibu.model.kept_rows import bytes_used, remove
 from yibu.model.lora_linear import FusedLoraLinear
-from yibu.model.lower import Lower, bytes_used, remove
+from yibu.model.lower import Lower
 from yibu.model.packing import example_losses, make_pack, pack_loss
 from yibu.model.render import Example
 
@@ -257,7 +258,7 @@ def test_another_template_is_another_row(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_leaves_nothing_that_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FILE_ROWS", 2)
+    monkeypatch.setattr(kept_rows, "_FILE_ROWS", 2)
     model, data = adapted("llama"), rows()
     lower = Lower(model, tmp_path, DIGEST)
     run, calls = lower._run, []

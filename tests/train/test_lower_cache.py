@@ -14,7 +14,7 @@ from yibu.core.errors import InputError, NoSpace
 from yibu.core.recipe import Settings
 from yibu.core.record import Row
 from yibu.core.store import Artifact, Store, Work, stage
-from yibu.model import lower
+from yibu.model import kept_rows, lower
 from yibu.train import BaseSettings, Config, train
 from yibu.train.replay import replay
 
@@ -83,7 +83,7 @@ def test_a_second_run_computes_nothing_below(
 ) -> None:
     adapter = {"layers": "top-1"}
     store, _ = trained(tmp_path, base, adapter, lower_cache=True)
-    used = lower.bytes_used(store.root / lower.LOWER)
+    used = kept_rows.bytes_used(store.root / lower.LOWER)
     assert used > 0
 
     def refuse(*args: Any) -> None:
@@ -91,7 +91,7 @@ def test_a_second_run_computes_nothing_below(
 
     monkeypatch.setattr(lower.Lower, "_write", refuse)
     trained(tmp_path, base, adapter, lower_cache=True, seed=1)
-    assert lower.bytes_used(store.root / lower.LOWER) == used
+    assert kept_rows.bytes_used(store.root / lower.LOWER) == used
 
 
 def test_rows_may_be_left_out_of_a_replay(tmp_path: Path, base: BaseSettings) -> None:

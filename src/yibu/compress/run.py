@@ -78,6 +78,8 @@ def run(
     told += [] if recovered is None else [{"kind": "recover", **_recovery(recovered)}]
     parameters = sum(parameter.numel() for parameter in plain.parameters())
     told += _shrink(config, plain, facts, renderer, asked.task, data)
+    # Whoever loads the folder stops where training ended a turn, without being told.
+    plain.generation_config.eos_token_id = sorted(renderer.stop_ids)
     _save(config, plain, folder)
     renderer.tokenizer.save_pretrained(folder)
     del plain

@@ -39,5 +39,10 @@ def configure(verbose: bool = False, json_lines: bool = False) -> None:
     else:
         handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
     LOGGER.addHandler(handler)
-    # It says at each import that kernels of a hub are missing, which no base but a 4-bit one would use.
+    hush()
+
+
+def hush() -> None:
+    """Keep from users what libraries say at every start; a process that is spawned needs it anew."""
+    # That kernels of a hub are missing, which no base but a 4-bit one would use.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

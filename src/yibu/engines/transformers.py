@@ -68,12 +68,13 @@ def serve(pipe: Connection, settings: Settings) -> None:
     """Body of the process: load, say the port and what is there, answer until the other end of the pipe is closed."""
     import torch
 
-    from yibu.core import progress
+    from yibu.core import log, progress
     from yibu.engines._bank import Bank
     from yibu.engines._schedule import Schedule
     from yibu.engines._server import listen
 
     progress.be_silent()
+    log.hush()
     begun = time.monotonic()
     # Two threads that spin beside a busy neighbour are many times slower than one: whoever asks needs a core, too.
     torch.set_num_threads(settings.threads or max(1, num_cores() - 1))

@@ -24,6 +24,9 @@ def main(questions: Path, out: Path, model: Path, adapter: Path | None) -> None:
     if adapter is not None:
         import peft
 
+        # The base's own may hold penalties, under which the adapter was not measured. A whole model brings its own.
+        stops = list(table["stop_ids"])
+        network.generation_config = transformers.GenerationConfig(eos_token_id=stops, pad_token_id=stops[0])
         network = peft.PeftModel.from_pretrained(network, str(adapter))
         engine += f", peft {peft.__version__}"
     network = network.eval()
@@ -33,17 +36,8 @@ def main(questions: Path, out: Path, model: Path, adapter: Path | None) -> None:
         for number, prompt in enumerate(table["prompts"]):
             ids = torch.tensor([prompt])
             logits[f"logits.{number}"] = network(input_ids=ids, use_cache=False).logits[0, -1].float().contiguous()
-            stops = list(table["stop_ids"])
             answer = network.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=table["max_new_tokens"],
-                do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                eos_token_id=stops,
-                pad_token_id=stops[0],
+                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=table["max_new_tokens"]
             )
             written.append(answer[0, len(prompt) :].tolist())
     if any(name.partition(".")[0] == "yibu" for name in sys.modules):

@@ -63,10 +63,6 @@ def generate(
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
                 max_new_tokens=max_new_tokens,
-                do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
                 eos_token_id=sorted(stops),
                 pad_token_id=pad,
             )

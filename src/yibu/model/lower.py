@@ -29,7 +29,6 @@ import contextlib
 import copy
 import hashlib
 import itertools
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,16 +38,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import AttentionInterface, DynamicCache
 
-from yibu.core.disk import digest_json, remove_temporary, whole_file
+from yibu.core.disk import digest_json, remove_temporary
 from yibu.core.errors import InputError, NoSpace
 from yibu.core.lock import hold
 from yibu.core.log import get
 from yibu.core.progress import track
 from yibu.model import attention
+from yibu.model.kept_rows import DTYPES, Rows, bytes_used, entries_of, files_of, key_of
 from yibu.model.packing import Pack, causal_model, make_pack, target_losses
 from yibu.model.render import Example
 
@@ -57,9 +56,7 @@ log = get("lower")
 LOWER = "lower"  # folder of the store that all such caches lie in
 FORMAT = 1  # raised when the same rows would be kept in another way
 RESERVE = 2**30  # bytes left free beside the cache, for checkpoints and what the run writes
-_FILE_BYTES, _FILE_ROWS = 2**30, 20_000  # of one file; what a killed run can lose
 _SAMPLE = 4096  # numbers of each lower weight that the key looks at
-_DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64"}
 # Largest difference of a row's mean loss per target between both ways, as a share of it and absolutely. 16 bits
 # disagree with themselves by that much in another order of summation.
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-5}
@@ -167,7 +164,7 @@ class Lower:
         probe_1T = self._probe()
         self.shape, self.dtype = tuple(probe_1T.shape[2:]), probe_1T.dtype
         self.folder = root / self._key(base_digest)[:32]
-        self._rows = _Rows(self.folder)
+        self._rows = Rows(self.folder)
 
     @property
     def token_bytes(self) -> int:
@@ -194,7 +191,7 @@ class Lower:
             NoSpace: the disk, or `max_bytes`, has no room; nothing was written, or whole files only.
         """
         began = time.perf_counter()
-        wanted = len(_entries(rows, prefix))
+        wanted = len(entries_of(rows, prefix))
         computed, size = 0, 0
         if self._missing(rows, prefix):
             with hold(self.folder / "lock", "the cache of lower layers"):
@@ -216,16 +213,15 @@ class Lower:
 
     def hidden(self, rows: Sequence[Example], prefix: int = 0) -> list[Tensor]:
         """What enters the first trained layer for each row's own tokens behind the prefix, ``[T, ...]``, on the CPU."""
-        return [self._rows.read(_key_of(example.ids, prefix)) for example in rows]
+        return [self._rows.read(key_of(example.ids, prefix)) for example in rows]
 
     def of_pack(self, pack: Pack) -> Tensor:
         """What enters the first trained layer for a pack of kept rows, ``[1, T, ...]``, on the pack's device."""
         ids, borders = pack.ids_1T[0].tolist(), pack.borders.tolist()
         prefix = borders[0]
-        parts = [self._rows.read(_key_of(ids[:prefix], prefix))] if prefix else []
+        parts = [self._rows.read(key_of(ids[:prefix], prefix))] if prefix else []
         parts += [
-            self._rows.read(_key_of(ids[:prefix] + ids[begin:end], prefix))
-            for begin, end in itertools.pairwise(borders)
+            self._rows.read(key_of(ids[:prefix] + ids[begin:end], prefix)) for begin, end in itertools.pairwise(borders)
         ]
         return torch.cat(parts)[None].to(pack.ids_1T.device)
 
@@ -309,7 +305,7 @@ class Lower:
             seen = self._recorder.seen
         finally:
             self._recorder.seen = None
-        if not isinstance(seen, Tensor) or seen.shape[:2] != ids_1T.shape or seen.dtype not in _DTYPES:
+        if not isinstance(seen, Tensor) or seen.shape[:2] != ids_1T.shape or seen.dtype not in DTYPES:
             raise self._refusal("its layers hand on something else than one stream of numbers")
         return seen
 
@@ -372,7 +368,7 @@ class Lower:
     # What is missing, and how it is written
 
     def _missing(self, rows: Sequence[Example], prefix: int) -> dict[str, tuple[int, ...]]:
-        return {key: ids for key, ids in _entries(rows, prefix).items() if key not in self._rows}
+        return {key: ids for key, ids in entries_of(rows, prefix).items() if key not in self._rows}
 
     def _size(self, entries: Mapping[str, tuple[int, ...]]) -> int:
         return self.token_bytes * sum(len(ids) for ids in entries.values())
@@ -400,7 +396,7 @@ class Lower:
             track("lower layers, once", total=len(entries)) as bar,
         ):
             states = self._states(entries, beginning)
-            for part in _files_of(entries, self.token_bytes):
+            for part in files_of(entries, self.token_bytes):
                 self._rows.write(part, self.shape, self.dtype, itertools.islice(states, len(part)))
                 bar.advance(len(part))
 
@@ -408,7 +404,7 @@ class Lower:
         """The stream of each entry, in order; a row behind a beginning goes on from its keys and values."""
         cache = DynamicCache() if beginning else None
         begun = self._run(beginning, cache=cache) if beginning else None
-        own_key = _key_of(beginning, len(beginning))
+        own_key = key_of(beginning, len(beginning))
         for key, ids in entries.items():
             if begun is not None and key == own_key:
                 yield begun[0].cpu()
@@ -418,73 +414,6 @@ class Lower:
                 fresh = DynamicCache()
                 fresh.layers = [copy.copy(layer) for layer in cache.layers]  # an update makes new tensors
             yield self._run(ids, len(beginning), fresh)[0].cpu()
-
-
-class _Rows:
-    """Tensors by name in the safetensors files of one folder, memory-mapped."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._files: dict[Path, Any] = {}
-        self._where: dict[str, Any] = {}
-        self.refresh()
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._where
-
-    def refresh(self) -> None:
-        """Open files that were not there before; one that is not whole is left out, its rows are computed anew."""
-        for path in sorted(self._folder.glob("rows-*.safetensors")):
-            if path not in self._files:
-                try:
-                    self._open(path)
-                except (SafetensorError, OSError) as error:
-                    log.warning("%s is damaged and left out: %s", path, error)
-
-    def read(self, key: str) -> Tensor:
-        """``[T, ...]``, mapped: not to be written to."""
-        tensor: Tensor = self._where[key].get_tensor(key)
-        return tensor
-
-    def write(
-        self, entries: Mapping[str, Sequence[int]], shape: Sequence[int], dtype: torch.dtype, states: Iterator[Tensor]
-    ) -> None:
-        """One file of these entries, streamed from `states` in their order; its name appears when it is whole."""
-        header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-        end, width = 0, dtype.itemsize * torch.Size(shape).numel()
-        for key, ids in entries.items():
-            begin, end = end, end + width * len(ids)
-            header[key] = {"dtype": _DTYPES[dtype], "shape": [len(ids), *shape], "data_offsets": [begin, end]}
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        path = self._folder / f"rows-{hashlib.sha256(text).hexdigest()[:32]}.safetensors"
-        with whole_file(path, end, private=True) as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for ids, state in zip(entries.values(), states, strict=True):
-                assert (state.shape, state.dtype) == ((len(ids), *shape), dtype)
-                file.write(state.contiguous().view(torch.uint8).numpy().data)
-        self._open(path)
-
-    def _open(self, path: Path) -> None:
-        file: Any = safe_open(path, framework="pt")
-        self._files[path] = file
-        self._where |= dict.fromkeys(file.keys(), file)
-
-
-def bytes_used(root: Path) -> int:
-    """Bytes on disk of all kept rows below a folder."""
-    return sum(path.stat().st_size for path in root.rglob("rows-*.safetensors"))
-
-
-def remove(root: Path) -> int:
-    """Remove all kept rows below a folder, as the erasure of a person needs it; the next run computes them again.
-
-    Returns:
-        Bytes that were freed.
-    """
-    freed = bytes_used(root)
-    shutil.rmtree(root, ignore_errors=False) if root.is_dir() else None
-    return freed
 
 
 def first_trained(layers: Sequence[nn.Module]) -> int:
@@ -521,34 +450,6 @@ def _layer_list(decoder: nn.Module) -> tuple[str, list[nn.Module]]:
         )
     name = "layers" if "layers" in lists else next(iter(lists))
     return name, lists[name]
-
-
-def _entries(rows: Sequence[Example], prefix: int) -> dict[str, tuple[int, ...]]:
-    """Key -> tokens whose states are kept under it: the common beginning, and what each row has behind it."""
-    entries: dict[str, tuple[int, ...]] = {}
-    if rows and prefix:
-        entries[_key_of(rows[0].ids[:prefix], prefix)] = rows[0].ids[:prefix]
-    for example in rows:
-        entries[_key_of(example.ids, prefix)] = example.ids[prefix:]
-    return entries
-
-
-def _key_of(ids: Sequence[int], prefix: int) -> str:
-    """SHA-256 of a row's tokens and of how many of them are the common beginning, which is kept once."""
-    return hashlib.sha256(f"{prefix}:{','.join(map(str, ids))}".encode()).hexdigest()
-
-
-def _files_of(entries: Mapping[str, tuple[int, ...]], token_bytes: int) -> Iterator[dict[str, tuple[int, ...]]]:
-    part: dict[str, tuple[int, ...]] = {}
-    size = 0
-    for key, ids in entries.items():
-        if part and (size + token_bytes * len(ids) > _FILE_BYTES or len(part) == _FILE_ROWS):
-            yield part
-            part, size = {}, 0
-        part[key] = ids
-        size += token_bytes * len(ids)
-    if part:
-        yield part
 
 
 def _sampled(*modules: nn.Module) -> str:

@@ -51,6 +51,7 @@ TOKENIZER_FILES = (
     "merges.txt",
     "chat_template.*",
 )
+_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 MODEL_FILES = (*TOKENIZER_FILES, "generation_config.json", "*.safetensors", "model.safetensors.index.json")
 TERMS = ("LICENSE*", "NOTICE*", "*TERMS*", "USE_POLICY*", "README.md")
 UNSTATED = "not stated in its files; see where it came from"
@@ -193,6 +194,9 @@ def load_model(
 ) -> Any:
     """The model of a resolved base, in evaluation mode. Weights go from the file to the wanted type one by one.
 
+    What its ``generation_config.json`` says of writing (penalties, temperatures) is left out: answers are the likeliest
+    tokens of the model itself, for whoever asks, or what was measured would not be what is served.
+
     Args:
         dtype: type of the weights in memory, whatever it is on disk.
         attn_implementation: one of transformers' names; None is what it prefers for this model.
@@ -200,7 +204,7 @@ def load_model(
     Raises:
         BaseModelError: the files lack weights of the model, which would otherwise be random.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
     device_map = None if str(device) == "cpu" else {"": device}
     with quiet_transformers():
@@ -220,6 +224,8 @@ def load_model(
             got=f"{len(missing)} missing, among them {', '.join(missing[:3])}",
             do="fetch the base again",
         )
+    said = model.generation_config.to_dict()
+    model.generation_config = GenerationConfig(**{key: said[key] for key in _TOKENS if said.get(key) is not None})
     return model.eval()
 
 

@@ -77,6 +77,11 @@ _ANSWERS: dict[str, dict[str, Any]] = {
                 "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
                 "minProperties": 1,
             },
+            # By which report, and how; null where no report of the model corrected anything.
+            "corrected": {
+                **_object({"report": _TEXT, "steps": _list({"enum": ["prior", "temperature", "vector"]})}),
+                "type": ["object", "null"],
+            },
         }
     ),
     "/v1/extract": _object(

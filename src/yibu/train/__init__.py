@@ -118,33 +118,54 @@ class Config(Settings):
     train: TrainSettings
 
 
-@stage(
-    version=2,
-    resumable=True,
-    # The place of the base is not its content; a device, a number of threads or processes, a log, or what is kept of
-    # the lower layers changes nothing that is promised (results are equal up to the order of sums, and
-    # `fingerprint.json` says which order it was).
-    neutral=(
-        "base.name",
-        "base.path",
-        "train.checkpoint_every",
-        "train.device",
-        "train.threads",
-        "train.recompute",
-        "train.lower_cache",
-        "train.trackers",
-        "train.processes",
-        "train.engine",
-        "train.shard",
-        "train.hang_seconds",
-    ),
+class TrialConfig(Config):
+    """A learning rate that is tried for a few steps."""
+
+    rate: float = Field(gt=0)
+
+
+# The place of the base is not its content; a device, a number of threads or processes, a log, or what is kept of the
+# lower layers changes nothing that is promised (results are equal up to the order of sums, and `fingerprint.json` says
+# which order it was).
+_NEUTRAL = (
+    "base.name",
+    "base.path",
+    "train.checkpoint_every",
+    "train.device",
+    "train.threads",
+    "train.recompute",
+    "train.lower_cache",
+    "train.trackers",
+    "train.processes",
+    "train.engine",
+    "train.shard",
+    "train.hang_seconds",
 )
-def train(config: Config, work: Work, *, data: Artifact) -> None:
+TRIAL = "trial.json"
+
+
+@stage(version=1, resumable=True, neutral=_NEUTRAL)
+def trial(config: TrialConfig, work: Work, *, data: Artifact) -> None:
+    """One learning rate of a sweep: ``trial.json`` with ``lr``, ``valid_loss`` and ``steps``.
+
+    Raises:
+        YibuError: as `train`.
+    """
+    from yibu.train.run import try_rate
+
+    try_rate(config, work, data)
+
+
+@stage(version=2, resumable=True, neutral=_NEUTRAL)
+def train(config: Config, work: Work, *, data: Artifact, **trials: Artifact) -> None:
     """Train an adapter on a data artifact.
 
     Writes ``adapter/`` (a plain PEFT folder where peft has the kind), ``plan.json``, ``preview.json``, ``proof.json``,
     ``history.jsonl``, ``summary.json``; ``batches.jsonl``, ``batches.salt`` and ``fingerprint.json``, from which
     `yibu.train.replay` makes the same adapter again; and ``lr_sweep.json`` where the learning rate was looked for.
+
+    Args:
+        trials: of the stage `trial`: learning rates that were tried elsewhere and are not tried again.
 
     Raises:
         RecipeError: classes are to be balanced and the task has no label.
@@ -156,4 +177,4 @@ def train(config: Config, work: Work, *, data: Artifact) -> None:
     """
     from yibu.train.run import run
 
-    run(config, work, data)
+    run(config, work, data, list(trials.values()))

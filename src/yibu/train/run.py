@@ -23,7 +23,7 @@ from yibu.model.assemble import Assembled, choose_device, choose_dtype, for_answ
 from yibu.model.lower import LOWER, Lower
 from yibu.model.packing import common_prefix, context_length, hidden_states, make_pack, split_by_tokens
 from yibu.model.render import Example, Renderer
-from yibu.train import TRACKERS, Config, TrainSettings
+from yibu.train import TRACKERS, TRIAL, Config, TrainSettings, TrialConfig, sweep
 from yibu.train.balance import Balance, balance_of, check_labels, draw_weights, label_span, weigh
 from yibu.train.batches import Fitted, fit_lengths
 from yibu.train.batchlog import BATCHES, SALT, RowNames
@@ -43,11 +43,12 @@ from yibu.train.proof import (
     timed,
 )
 from yibu.train.shard import refuse_unshardable, replace_by_whole, shard
-from yibu.train.sweep import CENTRE, CENTRE_MASTERS, FILE, Sweep, choose_lr
+from yibu.train.sweep import FILE, Sweep
 from yibu.train.team import ALONE, Team
 
 log = get("train")
 PREVIEW = 5
+SWEEP = "lr_sweep"
 _OF_THE_RANK = ("device", "device_name", "cpu", "threads")  # may differ between machines: only the last bits follow
 INITIAL_ROWS = 64  # that an adapter's first values are taken from, where its kind has such
 
@@ -84,12 +85,25 @@ class Ready:
     start: str
 
 
-def run(config: Config, work: Work, data: Artifact) -> None:
+def run(config: Config, work: Work, data: Artifact, trials: Sequence[Artifact] = ()) -> None:
     """The body of the stage `yibu.train.train`: here, or in as many processes as are wanted."""
     from yibu.train import launch
 
+    found = [one.read_json(TRIAL) for one in trials]
+    if found and not (work.scratch / SWEEP / FILE).is_file():
+        sweep.keep(work.scratch / SWEEP, {one["lr"]: one["valid_loss"] for one in found})
     if not launch.elsewhere(config, work, data):
         train_on(config, work, data, ALONE)
+
+
+def try_rate(config: TrialConfig, work: Work, data: Artifact) -> None:
+    """The body of the stage `yibu.train.trial`."""
+    ready = make_ready(config, data)
+    layout = Layout(first_rows(config.train, ALONE), config.train.pack_tokens, work.scratch / "layout.json")
+    tried = find_rate(config, ready, fingerprint(config, ready, data), layout, work, only=config.rate)
+    assert tried is not None
+    (trial,) = tried.trials
+    work.write_json(TRIAL, {"lr": trial.lr, "valid_loss": trial.valid_loss, "steps": tried.steps})
 
 
 def train_on(config: Config, work: Work, data: Artifact, team: Team) -> None:
@@ -119,8 +133,8 @@ def train_on(config: Config, work: Work, data: Artifact, team: Team) -> None:
     begin, cuts = team.hear_first([newest_step(checkpoints), layout.as_list()], "before the first step")
     layout.agree([cuts])
     prove(ready, settings, layout, work, begin, team)
-    sweep = find_rate(config, ready, facts, layout, work, team)
-    settings = settings if sweep is None else settings.model_copy(update={"lr": sweep.lr})
+    rates = find_rate(config, ready, facts, layout, work, team)
+    settings = settings if rates is None else settings.model_copy(update={"lr": rates.lr})
     trackers = [
         TRACKERS.load(name).Tracker(work.path.name, config.as_config(), work.path.parent.parent)
         for name in (settings.trackers if team.first else ())
@@ -154,7 +168,7 @@ def train_on(config: Config, work: Work, data: Artifact, team: Team) -> None:
         return
     save_adapter(config, ready, best, work.file("adapter/adapter_config.json").parent)
     work.write_json(FINGERPRINT, {**facts, "cuts": layout.as_list()})
-    work.write_json("summary.json", summary(config, ready, progress, layout, sweep, team))
+    work.write_json("summary.json", summary(config, ready, progress, layout, rates, team))
 
 
 def first_rows(settings: TrainSettings, team: Team) -> int:
@@ -327,14 +341,23 @@ def prove(ready: Ready, settings: TrainSettings, layout: Layout, work: Work, ste
 
 
 def find_rate(
-    config: Config, ready: Ready, facts: Mapping[str, Any], layout: Layout, work: Work, team: Team = ALONE
+    config: Config,
+    ready: Ready,
+    facts: Mapping[str, Any],
+    layout: Layout,
+    work: Work,
+    team: Team = ALONE,
+    only: float | None = None,
 ) -> Sweep | None:
-    """The learning rate where the recipe says ``auto``, into ``lr_sweep.json``; None where it names one."""
+    """The learning rate where the recipe says ``auto``, into ``lr_sweep.json``; None where it names one.
+
+    Args:
+        only: try this one alone.
+    """
     settings = config.train
     if settings.lr != "auto":
         return None
-    plug = adapters.FAMILY.load(config.adapter.kind)  # type: ignore[attr-defined]
-    sweep = choose_lr(
+    found = sweep.choose_lr(
         ready.base.model,
         ready.trainable,
         ready.train_examples,
@@ -343,15 +366,17 @@ def find_rate(
         ready.setting,
         ready.classes,
         facts,
-        work.scratch / "lr_sweep",
-        centre=CENTRE_MASTERS if getattr(plug, "MASTERS", False) else CENTRE,
+        work.scratch / SWEEP,
+        centre=sweep.centre_of(config.adapter),
+        only=only,
         draw_weights=draw_weights(ready.balance, ready.train_examples),
         adapter=ready.adapter,
-        layout=Layout(layout.at(0).rows, layout.at(0).tokens, work.scratch / "lr_sweep" / "layout.json"),
+        layout=Layout(layout.at(0).rows, layout.at(0).tokens, work.scratch / SWEEP / "layout.json"),
         team=team,
     )
-    work.write_json(FILE, sweep.as_dict())
-    return sweep
+    if only is None:
+        work.write_json(FILE, found.as_dict())
+    return found
 
 
 def save_adapter(config: Config, ready: Ready, weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -450,7 +475,7 @@ def fingerprint(config: Config, ready: Ready, data: Artifact, team: Team = ALONE
 
 
 def summary(
-    config: Config, ready: Ready, progress: Progress, layout: Layout, sweep: Sweep | None, team: Team = ALONE
+    config: Config, ready: Ready, progress: Progress, layout: Layout, rates: Sweep | None, team: Team = ALONE
 ) -> dict[str, Any]:
     """``summary.json`` of the model artifact.
 
@@ -466,8 +491,8 @@ def summary(
         "adapter": config.adapter.as_config(),
         "labels": ready.labels,
         "class_balance": None if balance is None else balance.as_dict(),
-        "lr": config.train.lr if sweep is None else sweep.lr,
-        "lr_sweep": None if sweep is None else sweep.as_dict(),
+        "lr": config.train.lr if rates is None else rates.lr,
+        "lr_sweep": None if rates is None else rates.as_dict(),
         "steps": progress.step,
         "epochs": config.train.epochs,
         "best_step": progress.best_step,

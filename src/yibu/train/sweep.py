@@ -5,7 +5,8 @@ decay to zero) of its own, so that losses can be compared. Five rates lie half a
 the best one lies at the edge, one more is tried beyond it. Of rates whose losses are as good as equal the smallest is
 taken: a short run forgives a high rate more than a long one does. Test rows are never looked at.
 
-What was tried is kept after each rate, so that a killed sweep goes on where it was.
+What was tried is kept after each rate, so that a killed sweep goes on where it was. On a cluster each rate is a stage
+of its own (`yibu.train.trial`), and the run begins with what they found.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from yibu import adapters
 from yibu.core.disk import write_atomically
 from yibu.core.errors import RecipeError, TrainingError
 from yibu.core.log import get
@@ -83,6 +85,29 @@ def rates(centre: float) -> list[float]:
     return [_rate(centre, place - NUM_RATES // 2) for place in range(NUM_RATES)]
 
 
+def centre_of(adapter: Settings) -> float:
+    """The rate in the middle, for a kind of adapter."""
+    plug = adapters.FAMILY.load(adapter.kind)  # type: ignore[attr-defined]
+    return CENTRE_MASTERS if getattr(plug, "MASTERS", False) else CENTRE
+
+
+def beyond(tried: Mapping[float, float | None], centre: float) -> list[float]:
+    """The next rate where the best one of `rates` lies at the edge.
+
+    Raises:
+        TrainingError: no rate gave a loss that is a number.
+    """
+    best = best_of(tried)
+    ends = ((min(tried), -1 - NUM_RATES // 2), (max(tried), NUM_RATES - NUM_RATES // 2))
+    return [_rate(centre, place) for end, place in ends if best == end]
+
+
+def keep(folder: Path, tried: Mapping[float, float | None]) -> None:
+    """Write down what was tried, for a sweep in this folder to begin with."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / FILE, json.dumps([[rate, loss] for rate, loss in tried.items()]))
+
+
 def num_steps(plan_steps: int) -> int:
     """Steps of each rate, for a run of so many."""
     return min(plan_steps, max(STEPS[0], min(STEPS[1], math.ceil(SHARE * plan_steps))))
@@ -100,6 +125,7 @@ def choose_lr(
     folder: Path,
     *,
     centre: float = CENTRE,
+    only: float | None = None,
     draw_weights: Sequence[float] | None = None,
     adapter: Settings | None = None,
     layout: Layout | None = None,
@@ -111,6 +137,7 @@ def choose_lr(
         settings: of the run; ``lr`` is not looked at.
         folder: keeps what is done, for a sweep that is killed and goes on.
         centre: the rate in the middle.
+        only: try this rate and no other.
         classes, fingerprint, draw_weights, adapter, layout, team: as for `yibu.train.loop.fit`.
 
     Raises:
@@ -130,10 +157,11 @@ def choose_lr(
     done: dict[float, float | None] = dict(
         team.hear_first(list(_read(folder / FILE).items()), "before learning rates were tried")
     )
-    log.info(
-        "trying %d to %d learning rates, %d steps each: %d to %d steps beside the run's %d; %d validation rows",
-        *(NUM_RATES, NUM_RATES + 1, steps, NUM_RATES * steps, (NUM_RATES + 1) * steps, total, len(few)),
-    )
+    if only is None:
+        log.info(
+            "trying %d to %d learning rates, %d steps each: %d to %d steps beside the run's %d; %d validation rows",
+            *(NUM_RATES, NUM_RATES + 1, steps, NUM_RATES * steps, (NUM_RATES + 1) * steps, total, len(few)),
+        )
 
     def loss_of(lr: float) -> float | None:
         if lr not in done:
@@ -164,16 +192,14 @@ def choose_lr(
                 for name, parameter in trainable.items():
                     own(parameter.detach()).copy_(start[name])
                     parameter.grad = None
-            write_atomically(folder / FILE, json.dumps([[rate, loss] for rate, loss in done.items()]))
+            keep(folder, done)
         return done[lr]
 
-    tried = {lr: loss_of(lr) for lr in rates(centre)}
-    best = _best(tried)
-    for end, beyond in ((min(tried), -1 - NUM_RATES // 2), (max(tried), NUM_RATES - NUM_RATES // 2)):
-        if best == end:
-            further = _rate(centre, beyond)
-            tried[further] = loss_of(further)
-    chosen = _best(tried)
+    tried = {lr: loss_of(lr) for lr in (rates(centre) if only is None else [only])}
+    if only is not None:
+        return Sweep(only, (Trial(only, tried[only]),), steps, len(few))
+    tried |= {further: loss_of(further) for further in beyond(tried, centre)}
+    chosen = best_of(tried)
     trials = tuple(Trial(lr, tried[lr]) for lr in sorted(tried))
     shown = ", ".join(f"{t.lr:.2g}: {'no number' if t.valid_loss is None else f'{t.valid_loss:.4f}'}" for t in trials)
     log.info("learning rate %.2g; validation losses: %s", chosen, shown)
@@ -204,7 +230,8 @@ def _try(lr: float, folder: Path, run: Any, steps: int) -> float | None:
     return loss if math.isfinite(loss) else None
 
 
-def _best(tried: Mapping[float, float | None]) -> float:
+def best_of(tried: Mapping[float, float | None]) -> float:
+    """The smallest rate whose loss is as good as the lowest."""
     finite = {lr: loss for lr, loss in tried.items() if loss is not None}
     if not finite:
         raise TrainingError(

@@ -122,7 +122,11 @@ def _bars(rates: Sequence[Table], title: str, t: Text, width: float) -> Markup:
     names = [t("energy.rate", rate=f"{one['rate']:g}") for one in rates]
     joules = [float(one["joules_per_answer"]) for one in rates]
     said = [
-        t("energy.value", joules=amount(value), tokens=amount(float(one["tokens_per_joule"])))
+        t(
+            "energy.value",
+            joules=f"{value:.3g}" if value < 1000 else amount(value),
+            tokens=amount(float(one["tokens_per_joule"])),
+        )
         for value, one in zip(joules, rates, strict=True)
     ]
     left = max(text_width(name) for name in names) + 12

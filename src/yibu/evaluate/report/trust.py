@@ -71,7 +71,7 @@ def reliability(forms: Mapping[str, Sequence[Mapping[str, Any]]], title: str, t:
     low = min(*values, max(0.0, max(values) - 0.05))  # all bins may lie at one place
     ticks = [tick for tick in nice_ticks(low, max(*values, low + 0.05), 5) if tick <= 1.0 + 1e-9]
     ends = ticks[0], max(ticks[-1], max(values))
-    top, left, right = 44.0, 52.0, 14.0
+    top, left, right = 44.0, 52.0, 24.0  # half of "100%" stands right of the plot
     side = width - left - right
     x, y = Scale(*ends, left, left + side), Scale(*ends, top + side, top)
     told = "; ".join(

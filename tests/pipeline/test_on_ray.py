@@ -1,4 +1,4 @@
-"""The folds of a cross-validation as tasks of a local Ray cluster: the artifacts of one process, and its errors."""
+"""Folds and learning rates as tasks of a local Ray cluster: the artifacts of one process, and its errors."""
 
 from __future__ import annotations
 
@@ -61,6 +61,25 @@ def test_a_cluster_makes_the_folds_of_one_process(tmp_path: Path, caplog: pytest
     assert made(there) == made(here)
     assert "making prepare-" in caplog.text  # before the tasks
     assert "making train-" not in caplog.text
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_cluster_tries_the_learning_rates_of_one_process(tmp_path: Path) -> None:
+    path = recipe(tmp_path, lr="auto")
+    found = []
+    for engine in ("local", "ray"):
+        store, given = Store(tmp_path / engine), pipeline.load(path, [f"train.engine={engine}", "evaluate.folds=null"])
+        data = pipeline.make_data(given, store)
+        found.append(pipeline.make_model(given, store, data))
+        assert pipeline.make_model(given, store, data).id == found[-1].id, "not made again"
+        tried = [one for one in store.artifacts() if one.manifest.stage == "trial"]
+        sweep = found[-1].read_json("lr_sweep.json")
+        assert len(tried) == (0 if engine == "local" else len(sweep["trials"]))
+    alone, together = found
+    assert set(together.manifest.inputs) > set(alone.manifest.inputs) == {"data"}
+    assert together.read_json("lr_sweep.json") == alone.read_json("lr_sweep.json")
+    weights = "adapter/adapter_model.safetensors"
+    assert together.manifest.files[weights].sha256 == alone.manifest.files[weights].sha256
 
 
 @pytest.mark.usefixtures("cluster")
