@@ -6,8 +6,8 @@ of a GGUF (gateway and all), of llama-server as anyone starts it on the same fil
 `openvino`, and of ``transformers serve --continuous-batching``; who is not asked is stopped (SIGSTOP). ``--dry`` writes
 no result, ``--quick`` is a short try, whose figures mean nothing and are never written.
 
-The model is SmolLM2-135M-Instruct in Q8_0, for transformers and openvino in bf16. Every prompt is new to every server, so
-that none answers from what it kept; answers have 64 tokens, which the servers count.
+The model is SmolLM2-135M-Instruct in Q8_0, for transformers and openvino in bf16. Every prompt is new to every server,
+so that none answers from what it kept; answers have 64 tokens, which the servers count.
 """
 
 from __future__ import annotations

@@ -147,7 +147,11 @@ def test_an_adapter_becomes_tensors_of_scale_one(tmp_path: Path) -> None:
 
     names = ["q_proj", "down_proj"]
     config = LoraConfig(
-        r=4, lora_alpha=16, target_modules=names, rank_pattern={"down_proj": 2}, alpha_pattern={"layers.1.mlp": 3}
+        r=4,
+        lora_alpha=16,
+        target_modules=names,
+        rank_pattern={"down_proj": 2},
+        alpha_pattern={"layers.1.mlp.down_proj": 3},
     )
     tuned = get_peft_model(tiny_model(), config)
     with torch.no_grad():

@@ -84,7 +84,10 @@ class Pipelines(threading.Thread):
         with self._opening:
             if adapter.name in self._opened:
                 raise InputError("An adapter of this name is loaded; names are never used again.", got=adapter.name)
-            self._opened[adapter.name] = self._open(adapter)
+            try:
+                self._opened[adapter.name] = self._open(adapter)
+            except RuntimeError as error:  # OpenVINO knows no other; its words name files of this machine
+                raise InputError("OpenVINO cannot put this adapter on its graph.", got=type(error).__name__) from error
 
     def forget(self, name: str) -> None:
         """Unload an adapter; what it is writing it writes to its end."""
@@ -230,7 +233,7 @@ def adapter_bytes(folder: Path, linears: frozenset[str]) -> bytes:
         InputError: it holds more than plain updates of those matrices.
     """
     from peft import LoraConfig
-    from peft.utils import get_pattern_key
+    from peft.utils.other import get_pattern_key
     from safetensors.torch import load_file, save
 
     config = LoraConfig.from_pretrained(str(folder))
