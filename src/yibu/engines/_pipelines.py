@@ -11,6 +11,7 @@ reach an answer of another; the price is the memory of the weights for each.
 from __future__ import annotations
 
 import json
+import os
 import queue
 import secrets
 import threading
@@ -118,9 +119,9 @@ class Pipelines(threading.Thread):
                 try:
                     pipeline.runs.step()
                     self._read(pipeline)
-                except Exception as error:
+                except Exception as error:  # what is in such a pipeline, nobody knows: whoever watches starts anew
                     tell(error)
-                    self._break(pipeline)
+                    os._exit(1)
                 if not pipeline.answers and not pipeline.runs.has_non_finished_requests():
                     busy.remove(pipeline)
 
@@ -198,13 +199,6 @@ class Pipelines(threading.Thread):
             else:  # IGNORED: there is no memory for its keys and values
                 answer.job.end(failed=True)
         pipeline.answers = kept
-
-    def _break(self, pipeline: _Pipeline) -> None:
-        """A pipeline that failed answers nobody any more; who asks for it is told so."""
-        for answer in pipeline.answers:
-            answer.handle.cancel()
-            answer.job.end(failed=True)
-        pipeline.answers = []
 
     def _open(self, adapter: Adapter | None) -> _Pipeline:
         import openvino_genai as genai
