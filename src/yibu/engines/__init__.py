@@ -8,7 +8,8 @@ One file is one engine. A plug defines
 
 Some only ask a server that somebody else runs (``openai``, ``triton``); the others start a process, watch it and ask it
 by the OpenAI protocol over the loopback, so that a model that dies takes nobody with it, and one client serves all.
-What such a process runs inside is no plug and begins with an underscore.
+What such a process runs inside is no plug and begins with an underscore. One whose packages clash with ours (``vllm``)
+runs in a Python of its own, which is found and not imported.
 
 Everything is asynchronous: a client in an open loop has as many requests under way as the load makes, so no pool of
 connections or threads may hold one back (`unlimited_client`).
@@ -177,6 +178,11 @@ class Engine(abc.ABC):
     def is_alive(self) -> bool:
         """Whether what was started still runs; `start` again makes it so. Cheap, and says nothing about health."""
         return True
+
+    @classmethod
+    def why_not(cls, adapter: Adapter) -> str | None:
+        """Why it cannot load an adapter of a kind that it knows; None where it can. Reads its config alone."""
+        return None
 
     async def start(self) -> None:  # noqa: B027  (not every engine has something to start)
         """Load, or begin to; a server of somebody else's needs nothing.
