@@ -1,8 +1,8 @@
-"""vLLM's own words: prompts as token ids, stop tokens as in training, adapters by their names, scores of given answers.
+"""vLLM's own words: prompts as token ids, stop tokens as in training, adapters by their names, scores of answers.
 
-vLLM tells the log probability of each token of a prompt (``prompt_logprobs``), before temperature and any other rule. An
-answer is scored as the end of a prompt, so each answer costs a pass over prompt and answer: vLLM takes no prefix from its
-cache for such a request. They are one request and run in one batch.
+vLLM tells the log probability of each token of a prompt (``prompt_logprobs``), before temperature and any other rule.
+An answer is scored as the end of a prompt, so each answer costs a pass over prompt and answer: vLLM takes no prefix
+from its cache for such a request. They are one request and run in one batch.
 """
 
 from __future__ import annotations
@@ -59,11 +59,7 @@ class VllmClient(openai.Engine):
         body = {**self.asked(adapter, GREEDY), "prompt": rows, "max_tokens": 1, "prompt_logprobs": 0}
         choices = (await self.post("/completions", body)).get("choices") or []
         told = {choice["index"]: choice.get("prompt_logprobs") or [] for choice in choices}
-        if sorted(told) != list(range(len(rows))) or any(
-            len(told[place]) != len(row) for place, row in enumerate(rows)
-        ):
-            raise EngineFailed("protocol")
-        return [_sum(row, told[place], len(ids)) for place, row in enumerate(rows)]
+        return [_sum(row, told.get(place, ()), len(ids)) for place, row in enumerate(rows)]
 
     async def load_adapter(self, adapter: Adapter) -> None:
         """See `yibu.engines.Engine.load_adapter`.
@@ -99,7 +95,7 @@ def _sum(row: Sequence[int], told: Sequence[Any], begin: int) -> float:
     """Log probability of what stands behind the first `begin` tokens of a row."""
     try:
         return sum(float(told[place][str(row[place])]["logprob"]) for place in range(begin, len(row)))
-    except (KeyError, TypeError) as error:
+    except (IndexError, KeyError, TypeError) as error:
         raise EngineFailed("protocol") from error
 
 

@@ -1,7 +1,7 @@
 """The process around a vLLM: starts it, makes token ids for it, watches it, and ends it with all that it started.
 
 Token ids are made here by `yibu.model.render`, as in training, and vLLM is given ids: its own template, its special
-tokens and the generation config of the base have no say. It is not the process of whoever asks, which so needs no torch.
+tokens and the generation config of the base have no say. Whoever asks does so from another process, without torch.
 """
 
 from __future__ import annotations

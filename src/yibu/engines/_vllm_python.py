@@ -1,6 +1,6 @@
 """A Python that has vLLM: not ours as a rule, since vLLM pins other versions of torch, transformers and numpy.
 
-``make vllm`` makes an environment in ``~/.cache/yibu/vllm``; the setting ``python`` or ``$YIBU_VLLM`` names another one.
+``make vllm`` makes an environment in ``~/.cache/yibu/vllm``; the setting ``python`` or ``$YIBU_VLLM`` names another.
 """
 
 from __future__ import annotations
@@ -54,9 +54,8 @@ class VllmPython:
         for place in places:
             if (found := _asked(place / "bin" / "python" if place.is_dir() else place)) is not None:
                 return found
-        if not wanted and importlib.util.find_spec("vllm") is not None:
-            if (found := _asked(Path(sys.executable))) is not None:
-                return found
+        if not wanted and importlib.util.find_spec("vllm") and (found := _asked(Path(sys.executable))) is not None:
+            return found
         raise InputError(
             "vLLM is not on this machine.",
             got=", ".join(map(str, places)),

@@ -1,12 +1,12 @@
-"""vLLM, found, started and watched: the engine for GPUs, with many adapters on one base that come and go while it runs.
+"""vLLM, found, started and watched: the engine for GPUs, with adapters on one base that come and go while it runs.
 
-It runs in a Python of its own (`yibu.engines._vllm_python`), since its pins clash with ours. It is given token ids, made
-by the renderer of training, and ends an answer where training ended it (`yibu.engines._vllm_process`). It listens on the
-loopback, behind a key that only this process has. Nothing comes from the network, and nothing is reported.
+It runs in a Python of its own (`yibu.engines._vllm_python`), since its pins clash with ours. It is given token ids,
+made by the renderer of training, and ends an answer where training ended it (`yibu.engines._vllm_process`). It listens
+on the loopback, behind a key that only this process has. Nothing comes from the network, and nothing is reported.
 
 What it cannot carry is refused: adapters other than LoRAs on linear layers. Names of adapters are never used again for
-other weights: vLLM keeps keys and values by name, and answers with those of the old one (vLLM #42125). An adapter that is
-unloaded cannot be asked for any more; its memory is taken by the next one (vLLM #54839).
+other weights: vLLM keeps keys and values by name, and answers with those of the old one (vLLM #42125). An adapter that
+is unloaded cannot be asked for any more; its memory is taken by the next one (vLLM #54839).
 """
 
 from __future__ import annotations
