@@ -15,7 +15,6 @@ from yibu.engines import EngineSettings, ProcessSettings, llamacpp, transformers
 from yibu.engines._vllm_python import VllmPython
 from yibu.serve.weights import Weights
 
-
 _INSTEAD = "leave serve.engine out, or serve what compress makes of it: its adapter is in the weights"
 
 
