@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
 from typing import Any
 
 LONGEST = 128
@@ -45,9 +46,8 @@ def main(folder: Path, words: list[str]) -> None:
         sys.stderr.write(FAILURE)
         sys.exit(1)
     parser = argparse.ArgumentParser()
-    for name in ("--host", "--model", "--served-model-name", "--lora-modules"):
+    for name in ("--uds", "--model", "--served-model-name", "--lora-modules"):
         parser.add_argument(name)
-    parser.add_argument("--port", type=int)
     parser.add_argument("--enable-lora", action="store_true")
     given = parser.parse_known_args(words)[0]
     core = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -62,7 +62,15 @@ def main(folder: Path, words: list[str]) -> None:
     models = {given.served_model_name}
     if given.lora_modules:
         models.add(json.loads(given.lora_modules)["name"])
-    ThreadingHTTPServer((given.host, given.port), handler(folder, models, given.enable_lora)).serve_forever()
+    Server(given.uds, handler(folder, models, given.enable_lora)).serve_forever()
+
+
+class Server(ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def get_request(self) -> Any:
+        return self.socket.accept()[0], ("here", 0)  # the handler wants an address
 
 
 def handler(folder: Path, models: set[str], has_loras: bool) -> type[BaseHTTPRequestHandler]:
@@ -135,19 +143,12 @@ def handler(folder: Path, models: set[str], has_loras: bool) -> type[BaseHTTPReq
             self.wfile.write(b"data: [DONE]\n\n")
 
         def score(self, body: dict[str, Any]) -> None:
-            less = 0 if body["model"] == base else 100
-            choices = [
-                {
-                    "index": index,
-                    "text": "",
-                    "prompt_logprobs": [
-                        {str(token): {"logprob": -token - less, "rank": 1}} if place else None
-                        for place, token in enumerate(prompt)
-                    ],
-                }
-                for index, prompt in enumerate(body["prompt"])
-            ]
-            self.answer(200, {"choices": choices[::-1]})
+            tokens, less = body["logprob_token_ids"], 0 if body["model"] == base else 100
+            if body["logprobs"] != len(tokens) or len(tokens) > 128:
+                self.refuse(400, "Requested logprob_token_ids of another length")
+                return
+            told = {f"token_id:{token}": -token - less for token in tokens}
+            self.answer(200, {"choices": [{"index": 0, "text": "", "logprobs": {"top_logprobs": [told]}}]})
 
         def refuse(self, status: int, message: str) -> None:
             self.answer(status, {"error": {"message": message, "type": "BadRequestError", "code": status}})

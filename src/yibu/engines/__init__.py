@@ -251,8 +251,11 @@ class Engine(abc.ABC):
         """Close connections, end what was started."""
 
 
-def unlimited_client(settings: EngineSettings) -> Any:
+def unlimited_client(settings: EngineSettings, socket: str | None = None) -> Any:
     """An ``httpx.AsyncClient`` that holds no request back and sets no time limit of its own.
+
+    Args:
+        socket: path of a Unix socket behind which the endpoint's host is; None: it is found by its name.
 
     Raises:
         MissingExtra: httpx is not installed.
@@ -275,7 +278,12 @@ def unlimited_client(settings: EngineSettings) -> Any:
     # httpx stops at 100 connections by default: an open loop would silently become a closed one.
     # llama-server closes a connection that was idle for five seconds; one that is about to close is not used again.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=3.0)
-    return httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(None, connect=10.0), limits=limits, trust_env=False)
+    mounts = {}
+    if socket is not None:
+        host = urlsplit(settings.endpoint).hostname
+        mounts[f"all://{host}"] = httpx.AsyncHTTPTransport(uds=socket, limits=limits, trust_env=False)
+    timeout = httpx.Timeout(None, connect=10.0)
+    return httpx.AsyncClient(headers=headers, timeout=timeout, limits=limits, mounts=mounts, trust_env=False)
 
 
 async def is_answered(client: Any, address: str) -> bool:

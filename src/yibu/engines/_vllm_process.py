@@ -16,8 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
@@ -29,7 +27,10 @@ from pydantic import Field
 from yibu.core.errors import YibuError
 from yibu.core.machine import end_with_parent, num_cores
 from yibu.engines import ProcessSettings
-from yibu.exporters._program import free_ports, started
+from yibu.exporters._program import started
+
+HOST = "http://vllm"
+"""What stands for the Unix socket in addresses."""
 
 IDS = "/ids"
 """Address below which token ids are made: ``{prompt | messages, answers}`` -> ``{ids, answers}``."""
@@ -53,7 +54,9 @@ class Program(ProcessSettings):
     Attributes:
         python: interpreter that has vLLM. version, is_cpu: of that vLLM.
         arguments: of its server, but for the address.
-        key: whoever asks has it. It goes by the environment: everybody on a machine may read command lines.
+        key: whoever asks has it. It goes by the environment: everybody on a machine may read command lines. vLLM asks
+            for it below ``/v1`` and leaves other addresses open (``/invocations``, ``/adapters``), so it also listens
+            on a Unix socket in a folder that only this user may enter.
         cpu_cache_gib: memory for keys and values where it runs on a processor.
     """
 
@@ -75,37 +78,44 @@ def serve(pipe: Connection, program: Program) -> None:
     try:
         renderer = _renderer(Path(program.base_path))
         ids = _ids_server(renderer, program.key)
-        (port,) = free_ports(1)
-        running = started(
-            [program.python, "-I", "-m", "vllm.entrypoints.openai.api_server", *_address(port), *program.arguments],
-            _environment(program),
-            lambda: _get(port, "/health", program.key) is not None,
-            _not_started,
-            grace=5,
-            seconds=program.start_seconds,
-            before=_end_gently_with_parent,
-            alone=True,
-        )
-        with running as process:
-            models = json.loads(_get(port, "/v1/models", program.key) or b"{}").get("data") or [{}]
-            facts = {
-                "engine": f"vllm {program.version}",
-                "device": "cpu" if program.is_cpu else "gpu",
-                "threads": _threads(program) if program.is_cpu else None,
-                "load_seconds": round(time.monotonic() - begun, 3),
-                "pid": process.pid,
-                "port": port,
-                "ids_port": ids.server_address[1],
-                "stop_ids": renderer.stop_ids,
-                "longest": models[0].get("max_model_len"),
-            }
-            pipe.send((port, facts))
-            while process.poll() is None and not pipe.poll(0.1):
-                pass
+        with tempfile.TemporaryDirectory(prefix="yibu-vllm-", dir=_short_folder()) as folder:
+            socket = str(Path(folder, "socket"))
+            command = [program.python, "-I", "-m", "vllm.entrypoints.openai.api_server", "--uds", socket]
+            running = started(
+                [*command, *program.arguments],
+                _environment(program),
+                lambda: _get(socket, "/health", program.key) is not None,
+                _not_started,
+                grace=5,
+                seconds=program.start_seconds,
+                before=_end_gently_with_parent,
+                alone=True,
+            )
+            with running as process:
+                models = (_get(socket, "/v1/models", program.key) or {}).get("data") or [{}]
+                facts = {
+                    "engine": f"vllm {program.version}",
+                    "device": "cpu" if program.is_cpu else "gpu",
+                    "threads": _threads(program) if program.is_cpu else None,
+                    "load_seconds": round(time.monotonic() - begun, 3),
+                    "pid": process.pid,
+                    "port": ids.server_address[1],
+                    "socket": socket,
+                    "stop_ids": renderer.stop_ids,
+                    "longest": models[0].get("max_model_len"),
+                }
+                pipe.send((ids.server_address[1], facts))
+                while process.poll() is None and not pipe.poll(0.1):
+                    pass
     except YibuError as error:
         pipe.send((0, {"failed": str(error.got or error.what), "do": error.do}))
     except (EOFError, OSError):  # the parent is through, or dead
         pass
+
+
+def _short_folder() -> str | None:
+    """Where a folder for a Unix socket is made: the path of one may have 107 bytes."""
+    return "/tmp" if len(tempfile.gettempdir()) > 60 else None
 
 
 def _renderer(base: Path) -> Any:
@@ -119,10 +129,6 @@ def _renderer(base: Path) -> Any:
     from yibu.model.assemble import load_renderer
 
     return load_renderer(base, bases.facts_for(AutoConfig.from_pretrained(base)))
-
-
-def _address(port: int) -> list[str]:
-    return ["--host", "127.0.0.1", "--port", str(port)]
 
 
 def _environment(program: Program) -> dict[str, str]:
@@ -158,15 +164,18 @@ def _not_started(said: list[str], exit_code: int | None) -> YibuError:
     return YibuError("vLLM did not start.", got=f"{late}{found}", do=f"read what it said: {file.name}")
 
 
-def _get(port: int, path: str, key: str) -> bytes | None:
-    """The body of an answer with status 200; None where there is none."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {key}"})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _get(socket: str, path: str, key: str) -> dict[str, Any] | None:
+    """The table of an answer with status 200, ``{}`` where it is none; None where there is no such answer."""
+    import httpx
+
     try:
-        with opener.open(request, timeout=5) as answer:
-            return bytes(answer.read())
-    except (urllib.error.URLError, OSError):
+        with httpx.Client(transport=httpx.HTTPTransport(uds=socket), timeout=5) as client:
+            answer = client.get(HOST + path, headers={"Authorization": f"Bearer {key}"})
+    except httpx.HTTPError:
         return None
+    if answer.status_code != 200:
+        return None
+    return dict(answer.json()) if answer.content else {}
 
 
 class _IdsServer(ThreadingHTTPServer):

@@ -44,11 +44,14 @@ class Engine(engines.Engine):
     Args:
         settings: of the endpoint.
         can: what is known that it can do.
+        socket: path of a Unix socket behind which the endpoint's host is.
     """
 
-    def __init__(self, settings: Settings, can: frozenset[str] = frozenset({engines.GENERATE})) -> None:
+    def __init__(
+        self, settings: Settings, can: frozenset[str] = frozenset({engines.GENERATE}), socket: str | None = None
+    ) -> None:
         self.settings, self.can = settings, can
-        self._client = unlimited_client(settings)
+        self._client = unlimited_client(settings, socket)
 
     async def generate(
         self, prompt: Prompt, max_new_tokens: int, sampling: Sampling = GREEDY, adapter: str | None = None

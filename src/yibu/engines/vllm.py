@@ -2,7 +2,8 @@
 
 It runs in a Python of its own (`yibu.engines._vllm_python`), since its pins clash with ours. It is given token ids,
 made by the renderer of training, and ends an answer where training ended it (`yibu.engines._vllm_process`). It listens
-on the loopback, behind a key that only this process has. Nothing comes from the network, and nothing is reported.
+on a Unix socket that only this user reaches, behind a key that only this process has. Nothing comes from the network,
+and nothing is reported.
 
 What it cannot carry is refused: adapters other than LoRAs on linear layers. Names of adapters are never used again for
 other weights: vLLM keeps keys and values by name, and answers with those of the old one (vLLM #42125). An adapter that
@@ -25,7 +26,7 @@ from yibu.core.errors import InputError
 from yibu.engines import Adapter, EngineFailed, ProcessSettings
 from yibu.engines._child import Child, ProcessEngine, check_base
 from yibu.engines._vllm_client import BASE, VllmClient
-from yibu.engines._vllm_process import Program, serve
+from yibu.engines._vllm_process import HOST, Program, serve
 from yibu.engines._vllm_python import VllmPython
 from yibu.exporters._vllm import RANKS, rank_of, room_for, why_not_loaded
 
@@ -131,7 +132,7 @@ class Engine(ProcessEngine):
         child = Child(serve, program)
         child.start()
         self._child = child
-        return f"http://127.0.0.1:{child.port}/v1"
+        return HOST
 
     def _connect(self, address: str) -> VllmClient:
         assert self._child is not None
