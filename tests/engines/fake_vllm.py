@@ -59,9 +59,9 @@ def main(folder: Path, words: list[str]) -> None:
         os._exit(0)
 
     signal.signal(signal.SIGTERM, ended)
-    models = {given.served_model_name}
+    models = [given.served_model_name]
     if given.lora_modules:
-        models.add(json.loads(given.lora_modules)["name"])
+        models.append(json.loads(given.lora_modules)["name"])
     Server(given.uds, handler(folder, models, given.enable_lora)).serve_forever()
 
 
@@ -73,9 +73,9 @@ class Server(ThreadingUnixStreamServer):
         return self.socket.accept()[0], ("here", 0)  # the handler wants an address
 
 
-def handler(folder: Path, models: set[str], has_loras: bool) -> type[BaseHTTPRequestHandler]:
+def handler(folder: Path, models: list[str], has_loras: bool) -> type[BaseHTTPRequestHandler]:
     """All that is answered."""
-    base = next(iter(models))
+    base = models[0]
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -84,7 +84,7 @@ def handler(folder: Path, models: set[str], has_loras: bool) -> type[BaseHTTPReq
             if self.path == "/health":
                 self.answer(200, b"")
             elif self.may():
-                self.answer(200, {"data": [{"id": name, "max_model_len": LONGEST} for name in (base, *models)]})
+                self.answer(200, {"data": [{"id": name, "max_model_len": LONGEST} for name in models]})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -99,7 +99,7 @@ def handler(folder: Path, models: set[str], has_loras: bool) -> type[BaseHTTPReq
                 elif not Path(body["lora_path"], "adapter_model.safetensors").is_file():
                     self.refuse(404, f"No adapter found for {body['lora_path']}")
                 else:
-                    models.add(name)
+                    models.append(name)
                     self.answer(200, b"Success")
             elif self.path == "/v1/unload_lora_adapter" and has_loras:
                 if name not in models:
