@@ -260,8 +260,8 @@ def main() -> None:
             Console().print(found)
             if not given.dry:
                 n = int(found["n"])
-                record("proof.blimp_times_lm_eval", round(found["ratio"], 2), unit="x", n=n, goal=">= 3")
-                record("proof.blimp_times_lm_eval_processor", round(found["processor_ratio"], 2), unit="x", n=n)
+                record("proof.blimp_times_lm_eval", round(found["ratio"], 3), unit="x", n=n, goal=">= 3")
+                record("proof.blimp_times_lm_eval_processor", round(found["processor_ratio"], 3), unit="x", n=n)
                 record("proof.blimp_times_lm_eval_batch_1", round(found["default_ratio"], 2), unit="x", n=100)
                 record("proof.blimp_same_decisions", found["alike"] / n, unit="share", n=n, goal=">= 1")
                 record("proof.blimp_accuracy", round(found["accuracy"], 4), unit="accuracy", n=n)

@@ -30,6 +30,7 @@ def test_a_lora_stays_one(tmp_path: Path) -> None:
     (adapter,) = (out / "adapters").iterdir()
     assert adapter.name.startswith("notes-")
     assert f"--lora-modules {adapter.name}=adapters/{adapter.name}" in line
+    assert '--override-generation-config \'{"temperature": 0.0, "repetition_penalty": 1.0}\'' in line
     assert "--max-lora-rank 32" in line, "the next rank that vLLM takes above 20"
     assert subprocess.run(["sh", "-n", out / "start.sh"]).returncode == 0
     refused = subprocess.run(["sh", out / "start.sh"], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})

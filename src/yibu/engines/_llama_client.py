@@ -12,6 +12,7 @@ from typing import Any
 
 from yibu import engines
 from yibu.engines import EngineFailed, Prompt, Sampling, openai
+from yibu.exporters._llama import PLAIN
 
 _LEAST = -87.0
 """Log of the least probability that 32 bits tell; what is told as nothing is taken for it."""
@@ -36,7 +37,7 @@ class LlamaClient(openai.Engine):
     def asked(self, adapter: str | None, sampling: Sampling) -> dict[str, Any]:
         """See `yibu.engines.openai.Engine.asked`; nothing is sampled by llama.cpp's own defaults."""
         drawn = {} if sampling.temperature <= 0 else {"top_k": 0, "min_p": 0.0, "top_p": 1.0}
-        return {**drawn, **super().asked(adapter, sampling), **self._scales(adapter)}
+        return {**PLAIN, **drawn, **super().asked(adapter, sampling), **self._scales(adapter)}
 
     def _scales(self, adapter: str | None) -> dict[str, Any]:
         """The adapter by its scale, and all others by none.
@@ -71,6 +72,7 @@ class LlamaClient(openai.Engine):
             "n_predict": len(answer),
             "n_probs": 1,
             "temperature": -1.0,
+            **PLAIN,
             # At its end a grammar allows every token that ends a turn; the bias says which, and is not in what is told.
             "grammar": "root ::= " + " ".join(f"<[{token}]>" for token in answer[:-1]),
             "logit_bias": [[answer[-1], 1e4]],

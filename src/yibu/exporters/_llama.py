@@ -23,6 +23,9 @@ from yibu.core.errors import InputError, YibuError
 from yibu.exporters import Questions, Replies
 from yibu.exporters._program import ANSWER_SECONDS, free_ports, started
 
+PLAIN = {"repeat_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "dry_multiplier": 0.0}
+"""Of each request: a GGUF may hold penalties of its base, under which nothing was measured."""
+
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
 _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 # Expressions that whole families split by, and what llama.cpp calls them.
@@ -169,7 +172,7 @@ class Server:
         """Log probabilities ``[V]`` of the next token, and the greedy answer."""
         import torch
 
-        body = {"prompt": list(prompt), "temperature": -1, "cache_prompt": False, "return_tokens": True}
+        body = {"prompt": list(prompt), "temperature": -1, "cache_prompt": False, "return_tokens": True, **PLAIN}
         first = self.post("/completion", {**body, "n_predict": 1, "n_probs": vocabulary})
         logits = torch.full((vocabulary,), -100.0)
         for entry in first["completion_probabilities"][0]["top_logprobs"]:

@@ -63,6 +63,8 @@ def write(source: Source, folder: Path, settings: Settings) -> None:
         arguments += ["model", "--served-model-name", source.name]
     arguments += ["--host", "127.0.0.1", "--port", "8000", "--max-model-len", str(settings.max_length)]
     arguments += ["--gpu-memory-utilization", str(settings.gpu_memory)]
+    # Who asks for nothing else gets what was measured: the likeliest tokens, without the base's own penalties.
+    arguments += ["--override-generation-config", json.dumps({"temperature": 0.0, "repetition_penalty": 1.0})]
     arguments += [] if settings.cuda_graphs else ["--enforce-eager"]
     line = shlex.join(arguments).replace("BASE", '"${BASE:?set BASE to the folder of the base}"')
     (folder / START).write_text(
