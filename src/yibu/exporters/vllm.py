@@ -9,6 +9,7 @@ transformers and peft instead.
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from pathlib import Path
