@@ -98,11 +98,16 @@ class Engine(ProcessEngine):
     @property
     def pid(self) -> int | None:
         """Id of vLLM's process."""
-        return None if self._child is None else self._child.facts["pid"]
+        return self._facts.get("pid")
 
     async def facts(self) -> dict[str, Any]:
         """What it was started with."""
-        return {} if self._child is None else self._child.facts
+        return self._facts
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        """What the process said when it was ready, if it was."""
+        return getattr(self._child, "facts", {})
 
     def _launch(self) -> str:
         """
@@ -129,14 +134,12 @@ class Engine(ProcessEngine):
             key=self._key,
             cpu_cache_gib=settings.cpu_cache_gib,
         )
-        child = Child(serve, program)
-        child.start()
-        self._child = child
+        self._child = Child(serve, program)  # known before it is there, so that `close` can end one that is loading
+        self._child.start()
         return HOST
 
     def _connect(self, address: str) -> VllmClient:
-        assert self._child is not None
-        return VllmClient(self._child.facts, self._key, self.settings.adapter and self.settings.adapter.name)
+        return VllmClient(self._facts, self._key, self.settings.adapter and self.settings.adapter.name)
 
     def _end(self) -> None:
         child, self._child = self._child, None
@@ -154,10 +157,10 @@ class Engine(ProcessEngine):
             raise EngineFailed("unable")
         self._check(adapter)
         digest = await asyncio.to_thread(digest_folder, adapter.path)
-        if self._digests.setdefault(adapter.name, digest) != digest:
+        if self._digests.get(adapter.name, digest) != digest:
             raise InputError("An adapter of this name was loaded; names are never used again.", got=adapter.name)
         await client.load_adapter(adapter)
-        self._adapters[adapter.name] = adapter
+        self._digests[adapter.name], self._adapters[adapter.name] = digest, adapter
 
     @property
     def _max_loras(self) -> int:
