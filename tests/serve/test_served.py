@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.stub import Stub
+from engines.fake_vllm import fake_python
 from serve.running import wait_for
 from serve.served import CLASSIFY, ECHO, WRITE, Served, alone, is_running, trained
 from servers import needs_llama
@@ -250,3 +252,31 @@ def test_no_keys_no_service(made: Made, tmp_path: Path) -> None:
     listed = CliRunner().invoke(app, ["keys", "--store", str(store.root)])
     assert "no key yet" in listed.stdout
     assert models
+
+
+def test_a_ref_moves_in_vllm(made: Made, tmp_path: Path) -> None:
+    """What vLLM itself does with adapters, `tests/engines/test_vllm.py` asks; its stub says who answers."""
+    store, models, _ = made
+    home = fake_python(tmp_path)
+    first, second = models["write"].id, models["other"].id
+    store.set_ref("fleet", models["write"], "for the test")
+    body = {"model": "fleet", "messages": HELLO, "max_tokens": 12}
+    with Served(store, "fleet", "--open", f"serve.engine={{kind: vllm, python: {home}}}") as served:
+        assert served.told["why"] == "vllm: the recipe asks for it"
+
+        def answered() -> dict[str, Any]:
+            answer: dict[str, Any] = httpx.post(f"{served.address}/v1/chat/completions", json=body, timeout=60).json()
+            assert answer["choices"][0]["message"]["content"].split()[0] == answer["system_fingerprint"]
+            return answer
+
+        assert answered()["system_fingerprint"] == first
+        store.set_ref("fleet", models["other"], "a switch")
+        wait_for(lambda: answered()["system_fingerprint"] == second)
+        wait_for(lambda: "/v1/unload_lora_adapter" in (home / "asked.jsonl").read_text())
+        code, log = served.end()
+        assert code == 0, log
+    core = int((home / "core.pid").read_text())
+    wait_for(lambda: not is_running(core))
+    asked = [json.loads(line) for line in (home / "asked.jsonl").read_text().splitlines()]
+    named = [(path, table["lora_name"]) for path, table in asked if "lora_name" in table]
+    assert named == [("/v1/load_lora_adapter", second), ("/v1/unload_lora_adapter", first)]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
+from engines.fake_vllm import fake_python
 from serve.served import Served
 from servers import needs_llama
 from tuned import Tuned, tuned
@@ -15,7 +21,7 @@ from yibu import pipeline
 from yibu.chat.partner import open_partner
 from yibu.cli.serving import refs_of
 from yibu.core.errors import InputError
-from yibu.engines import llamacpp, openvino, transformers
+from yibu.engines import llamacpp, openvino, transformers, vllm
 from yibu.serve.choose import choose
 from yibu.serve.weights import Weights, weights_of
 
@@ -93,5 +99,44 @@ def test_what_an_engine_cannot_carry_is_refused(made: Tuned) -> None:
     assert traced.why == "openvino: the recipe asks for it"
     assert traced.settings.adapter_name == plain.id  # type: ignore[attr-defined]
     assert traced.settings.work_path == str(made.store.root / "serve" / "openvino")  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="adapters of this kind"):
+        choose(odd, made.store, vllm.Settings())
     with pytest.raises(InputError, match="no model"):
         weights_of(made.data, made.store)
+
+
+def test_vllm_is_taken_where_it_is_the_better_one(made: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = weights_of(made.model, made.store)
+    assert plain.adapter is not None
+    writes = replace(plain, asked=replace(plain.asked, task=SimpleNamespace(closed_set=False)))  # type: ignore[arg-type]
+    home = fake_python(tmp_path / "gpu", "vllm 0.32.0")
+
+    def why(weights: Weights) -> str:
+        chosen = choose(weights, made.store, None)
+        assert chosen.why.startswith(str(chosen.settings.kind))  # type: ignore[attr-defined]
+        return chosen.why
+
+    monkeypatch.setenv("YIBU_VLLM", str(home))
+    assert "vllm" not in why(writes).lower(), "there is no GPU"
+    monkeypatch.setattr("yibu.serve.choose.has_nvidia_gpu", lambda: True)
+    assert why(writes) == "vllm: there is a GPU, and vLLM is installed"
+    chosen = choose(writes, made.store, None).settings
+    assert (chosen.adapter_name, chosen.dtype) == (made.model.id, plain.dtype)  # type: ignore[attr-defined]
+    assert "labels one after the other" in why(plain)
+    assert why(replace(writes, device="cpu")).startswith("transformers")
+    dora = tmp_path / "dora"
+    shutil.copytree(plain.adapter.path, dora)
+    config = json.loads((dora / "adapter_config.json").read_text())
+    (dora / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True}))
+    odd = replace(writes, adapter=replace(plain.adapter, path=dora))
+    assert "does not load this adapter" in why(odd)
+    with pytest.raises(InputError, match="DoRA"):
+        choose(odd, made.store, vllm.Settings())
+    small = tmp_path / "small"
+    small.mkdir()
+    (small / "config.json").write_text('{"quantization_config": {}}')
+    assert "fewer bits" in why(replace(writes, adapter=None, base=None, path=small))
+    monkeypatch.setenv("YIBU_VLLM", str(fake_python(tmp_path / "cpu")))
+    assert "build for processors" in why(writes)
+    monkeypatch.setenv("YIBU_VLLM", str(tmp_path / "nowhere"))
+    assert "make vllm" in why(writes)

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_NVIDIA = Path("/proc/driver/nvidia/version")
 _CGROUP_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
 
 
@@ -60,14 +61,23 @@ def give_back_memory(above: int = 2**30) -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def end_with_parent() -> None:
-    """Let the kernel end this process with the one that started it: an orphan would go on (prctl(2), Linux alone)."""
+def end_with_parent(by: int = signal.SIGKILL) -> None:
+    """Let the kernel end this process with the one that started it: an orphan would go on (prctl(2), Linux alone).
+
+    Args:
+        by: signal that it gets; another one for a program that has processes of its own to end.
+    """
     if sys.platform != "linux":
         return
     parent = os.getppid()
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None).prctl(1, int(by))  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), by)
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether a driver of NVIDIA's is loaded and no variable hides its GPUs; asks no library."""
+    return _NVIDIA.exists() and os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
 
 
 def disk_bytes(place: Path) -> tuple[int, int]:

@@ -8,7 +8,8 @@ One file is one engine. A plug defines
 
 Some only ask a server that somebody else runs (``openai``, ``triton``); the others start a process, watch it and ask it
 by the OpenAI protocol over the loopback, so that a model that dies takes nobody with it, and one client serves all.
-What such a process runs inside is no plug and begins with an underscore.
+What such a process runs inside is no plug and begins with an underscore. One whose packages clash with ours (``vllm``)
+runs in a Python of its own, which is found and not imported.
 
 Everything is asynchronous: a client in an open loop has as many requests under way as the load makes, so no pool of
 connections or threads may hold one back (`unlimited_client`).
@@ -178,6 +179,11 @@ class Engine(abc.ABC):
         """Whether what was started still runs; `start` again makes it so. Cheap, and says nothing about health."""
         return True
 
+    @classmethod
+    def why_not(cls, adapter: Adapter) -> str | None:
+        """Why it cannot load an adapter of a kind that it knows; None where it can. Reads its config alone."""
+        return None
+
     async def start(self) -> None:  # noqa: B027  (not every engine has something to start)
         """Load, or begin to; a server of somebody else's needs nothing.
 
@@ -245,8 +251,11 @@ class Engine(abc.ABC):
         """Close connections, end what was started."""
 
 
-def unlimited_client(settings: EngineSettings) -> Any:
+def unlimited_client(settings: EngineSettings, socket: str | None = None) -> Any:
     """An ``httpx.AsyncClient`` that holds no request back and sets no time limit of its own.
+
+    Args:
+        socket: path of a Unix socket behind which the endpoint's host is; None: it is found by its name.
 
     Raises:
         MissingExtra: httpx is not installed.
@@ -269,7 +278,12 @@ def unlimited_client(settings: EngineSettings) -> Any:
     # httpx stops at 100 connections by default: an open loop would silently become a closed one.
     # llama-server closes a connection that was idle for five seconds; one that is about to close is not used again.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=3.0)
-    return httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(None, connect=10.0), limits=limits, trust_env=False)
+    mounts = {}
+    if socket is not None:
+        host = urlsplit(settings.endpoint).hostname
+        mounts[f"all://{host}"] = httpx.AsyncHTTPTransport(uds=socket, limits=limits, trust_env=False)
+    timeout = httpx.Timeout(None, connect=10.0)
+    return httpx.AsyncClient(headers=headers, timeout=timeout, limits=limits, mounts=mounts, trust_env=False)
 
 
 async def is_answered(client: Any, address: str) -> bool:

@@ -17,7 +17,7 @@ from yibu.engines import GREEDY, Adapter, Embedded, EngineFailed, Piece, Process
 
 Body = Callable[[Connection, Any], None]
 """What runs in the process: it sends ``(port, facts)`` once it answers, and ends when its pipe does. A fact ``failed``
-is the reason for which it never will."""
+is the reason for which it never will, ``do`` what is to be done about it."""
 
 
 class Child:
@@ -56,7 +56,7 @@ class Child:
             self.port, self.facts = ours.recv()
             if reason := self.facts.get("failed"):
                 self.stop()
-                raise YibuError("The engine does not load this model.", got=reason)
+                raise YibuError("The engine does not load this model.", got=reason, do=self.facts.get("do"))
         except (EOFError, OSError) as error:
             self.stop()
             raise YibuError(
@@ -127,13 +127,21 @@ class ProcessEngine(engines.Engine):
     def _end(self) -> None:
         """End the process, if there is one. Runs in a thread."""
 
+    def _connect(self, address: str) -> openai.Engine:
+        """A client of the process that was launched."""
+        return openai.Engine(openai.Settings(endpoint=address, model=self.settings.adapter_name), self.can)
+
     async def start(self) -> None:
         """See `yibu.engines.Engine.start`; called again, it starts again."""
         await self._disconnect()
         address = await asyncio.to_thread(self._launch)
-        client = openai.Engine(openai.Settings(endpoint=address, model=self.settings.adapter_name), self.can)
-        for adapter in self._adapters.values():
-            await client.load_adapter(adapter)
+        client = self._connect(address)
+        try:
+            for adapter in self._adapters.values():
+                await client.load_adapter(adapter)
+        except BaseException:
+            await client.close()
+            raise
         self._client = client
 
     @property

@@ -44,26 +44,34 @@ class Engine(engines.Engine):
     Args:
         settings: of the endpoint.
         can: what is known that it can do.
+        socket: path of a Unix socket behind which the endpoint's host is.
     """
 
-    def __init__(self, settings: Settings, can: frozenset[str] = frozenset({engines.GENERATE})) -> None:
+    def __init__(
+        self, settings: Settings, can: frozenset[str] = frozenset({engines.GENERATE}), socket: str | None = None
+    ) -> None:
         self.settings, self.can = settings, can
-        self._client = unlimited_client(settings)
+        self._client = unlimited_client(settings, socket)
 
     async def generate(
         self, prompt: Prompt, max_new_tokens: int, sampling: Sampling = GREEDY, adapter: str | None = None
     ) -> AsyncIterator[Piece]:
         """See `yibu.engines.Engine.generate`."""
-        body: dict[str, Any] = {
-            **self.asked(adapter, sampling),
-            "max_tokens": max_new_tokens,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
+        body = {**self.asked(adapter, sampling), "max_tokens": max_new_tokens}
         if isinstance(prompt, str):
             path, body["prompt"] = "/completions", prompt
         else:
             path, body["messages"] = "/chat/completions", list(prompt)
+        async for piece in self.pieces(path, body):
+            yield piece
+
+    async def pieces(self, path: str, body: dict[str, Any]) -> AsyncIterator[Piece]:
+        """What comes of a body, as a stream.
+
+        Raises:
+            EngineFailed: there is no whole answer.
+        """
+        body = {**body, "stream": True, "stream_options": {"include_usage": True}}
         finished = False
         async for event in server_sent_events(self._client, self.settings.endpoint + path, body):
             at = CLOCK()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -22,6 +24,7 @@ def started(
     *,
     seconds: float = START_SECONDS,
     before: Callable[[], None] | None = None,
+    alone: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program that runs and is ready.
 
@@ -31,9 +34,13 @@ def started(
         grace: seconds that it has to end by itself.
         seconds: that it has to be ready in.
         before: called in its process, before it is there.
+        alone: it gets a session of its own, and whatever is left of that ends with it: a program that is killed cannot
+            end what it started.
     """
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(program, stdout=said, stderr=said, env=dict(environment), preexec_fn=before)
+        process = subprocess.Popen(
+            program, stdout=said, stderr=said, env=dict(environment), preexec_fn=before, start_new_session=alone
+        )
         try:
             deadline = time.monotonic() + seconds
             while not is_ready():
@@ -49,6 +56,9 @@ def started(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if alone:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 def free_ports(count: int) -> list[int]:

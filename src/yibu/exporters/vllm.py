@@ -21,8 +21,8 @@ from yibu.core.disk import digest_folder
 from yibu.core.errors import InputError
 from yibu.core.recipe import Settings as BaseSettings
 from yibu.exporters import Bounds, Questions, Replies, Source, ask_plain
+from yibu.exporters._vllm import rank_of, room_for, why_not_loaded
 
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that --max-lora-rank takes
 START = "start.sh"
 
 
@@ -56,9 +56,8 @@ def write(source: Source, folder: Path, settings: Settings) -> None:
         assert source.adapter is not None
         name = f"{source.name}-{digest_folder(source.adapter)[:12]}"
         shutil.copytree(source.adapter, folder / "adapters" / name, copy_function=shutil.copyfile)
-        rank = _rank(source.adapter)
         arguments += ["BASE", "--enable-lora", "--max-loras", str(settings.max_loras)]
-        arguments += ["--max-lora-rank", str(next(size for size in RANKS if size >= rank))]
+        arguments += ["--max-lora-rank", str(room_for(rank_of(source.adapter)))]
         arguments += ["--lora-modules", f"{name}=adapters/{name}"]
     else:
         shutil.copytree(source.model, folder / "model", copy_function=shutil.copyfile)
@@ -94,16 +93,4 @@ def _not_loaded(source: Source) -> str | None:
         return f"the weights below it are in {source.quantised}"
     if source.adapter is None:
         return "it is no plain LoRA of peft"
-    config = json.loads((source.adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    if config.get("use_dora"):
-        return "DoRA"
-    if config.get("target_parameters"):
-        return "it adapts parameters that are no linear layers (routed experts)"
-    if _rank(source.adapter) > RANKS[-1]:
-        return f"rank {_rank(source.adapter)}, and it takes up to {RANKS[-1]}"
-    return None
-
-
-def _rank(adapter: Path) -> int:
-    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    return max(int(config["r"]), *(int(rank) for rank in (config.get("rank_pattern") or {}).values()), 0)
+    return why_not_loaded(source.adapter)

@@ -7,16 +7,13 @@ et al. 2023, arXiv 2312.02741). Volta and later have it.
 from __future__ import annotations
 
 import importlib.util
-import os
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from yibu.core.errors import InputError, MissingExtra
+from yibu.core.machine import has_nvidia_gpu
 from yibu.core.recipe import Settings as _Settings
-
-_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 class Settings(_Settings):
@@ -49,7 +46,7 @@ def available(settings: Settings) -> str | None:
     """Whether zeus and a GPU are here; zeus is imported only where a driver is."""
     if importlib.util.find_spec("zeus") is None:
         return "zeus is not installed"
-    if not _DRIVER.exists() or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+    if not has_nvidia_gpu():
         return "there is no NVIDIA GPU"
     try:
         _open(settings)
