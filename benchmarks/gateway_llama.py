@@ -2,12 +2,12 @@
 
 ``gateway``: tokens/s at 1, 4 and 16 streams and the time that a short answer takes, through `yibu serve`'s gateway and
 straight from the very llama-server that it started, in turns. ``engines``: tokens/s at 16 streams of the default engine
-of a GGUF (gateway and all), of llama-server as anyone starts it on the same file, of our engine `transformers`, and of
-``transformers serve --continuous-batching``; who is not asked is stopped (SIGSTOP). ``--dry`` writes no result,
-``--quick`` is a short try, whose figures mean nothing and are never written.
+of a GGUF (gateway and all), of llama-server as anyone starts it on the same file, of our engines `transformers` and
+`openvino`, and of ``transformers serve --continuous-batching``; who is not asked is stopped (SIGSTOP). ``--dry`` writes
+no result, ``--quick`` is a short try, whose figures mean nothing and are never written.
 
-The model is SmolLM2-135M-Instruct in Q8_0, for transformers in bf16. Every prompt is new to every server, so that none
-answers from what it kept; answers have 64 tokens, which the servers count.
+The model is SmolLM2-135M-Instruct in Q8_0, for transformers and openvino in bf16. Every prompt is new to every server,
+so that none answers from what it kept; answers have 64 tokens, which the servers count.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from gateway import UNLIMITED, How, run
 from http_load import Answer, Client, post
 from stub_gateway import MODEL, StubGateway
 from yibu.core.machine import num_cores
-from yibu.engines import llamacpp, transformers
+from yibu.engines import llamacpp, openvino, transformers
 from yibu.exporters._llama import Llama
 from yibu.exporters._program import free_ports
 from yibu.serve.settings import ServeSettings
@@ -195,6 +195,7 @@ def engines(how: How, folder: Path, files: Files) -> None:
         for name, engine in (
             ("yibu llamacpp", llamacpp.Settings(base_path=str(files.gguf), context=512)),
             ("yibu transformers", transformers.Settings(base_path=str(files.folder), dtype="bf16")),
+            ("yibu openvino", openvino.Settings(base_path=str(files.folder), dtype="bf16", work_path=str(folder))),
         ):
             place = folder / name.replace(" ", "-")
             place.mkdir()
@@ -224,23 +225,18 @@ def engines(how: How, folder: Path, files: Files) -> None:
                     found[side.name].append(run(tokens_per_second(side, streams, 1)))
                 console.print(f"{side.name}: {found[side.name][-1]:.1f} tokens/s; load {os.getloadavg()[0]:.1f}")
     about = f"{files.what}, 16 streams of {TOKENS} tokens, rounds in turns, the gateway in front of ours"
-    own, other, rival = found["yibu llamacpp"], found["yibu transformers"], "transformers serve"
-    for claim, mine, theirs, whose, goal in (
-        (
-            "engine_over_transformers_serve",
-            own,
-            "transformers serve",
-            "transformers serve --continuous-batching",
-            ">= 4",
-        ),
-        ("engine_over_llama_server", own, f"llama-server -t {threads}", "llama-server with as many threads", ">= 1"),
-        ("engine_over_llama_server_defaults", own, "llama-server", "llama-server with its own choice of threads", None),
-        ("transformers_engine_over_serve", other, rival, f"{rival} --continuous-batching, both in bf16", None),
-    ):
-        value, low, high = of_pairs(mine, found[theirs])
-        who = "engine transformers" if mine is other else f"engine llamacpp ({threads} thread(s))"
-        unit = f"x the tokens/s of {whose}, {who}; {about}"
-        how.write(claim, value, unit=unit, n=rounds, goal=goal, low=low, high=high)
+    rivals = {
+        "transformers_serve": ("transformers serve", "transformers serve --continuous-batching", ">= 4"),
+        "llama_server": (f"llama-server -t {threads}", "llama-server with as many threads", ">= 1"),
+        "llama_server_defaults": ("llama-server", "llama-server with its own choice of threads", None),
+    }
+    for engine in ("openvino", "transformers", "llamacpp"):
+        for claim, (theirs, whose, goal) in rivals.items():
+            value, low, high = of_pairs(found[f"yibu {engine}"], found[theirs])
+            unit = f"x the tokens/s of {whose}, engine {engine} ({threads} thread(s)); {about}"
+            # The goals are those of the engine that a processor is served by where the architecture allows it.
+            wanted = goal if engine == "openvino" else None
+            how.write(f"engine_over_{claim}.{engine}", value, unit=unit, n=rounds, goal=wanted, low=low, high=high)
 
 
 def _below(pid: int) -> list[int]:
@@ -287,7 +283,7 @@ class Files:
 
     folder: Path
     gguf: Path
-    what: str = "SmolLM2-135M-Instruct, Q8_0 (transformers: bf16)"
+    what: str = "SmolLM2-135M-Instruct, Q8_0 (transformers, openvino: bf16)"
 
 
 def files(work: Path) -> Files:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from yibu.core.errors import InputError
+from yibu.engines import openvino
 from yibu.engines._vllm_python import VllmPython
 from yibu.exporters._llama import Llama
 from yibu.exporters._tritonserver import TritonServer
@@ -23,4 +24,5 @@ def _needs(find: Callable[[], object]) -> pytest.MarkDecorator:
 
 needs_llama = _needs(Llama.find)
 needs_triton = _needs(TritonServer.find)
+needs_openvino = _needs(openvino.require)
 needs_vllm = _needs(VllmPython.find)

@@ -74,7 +74,7 @@ _CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "deepseek_v2": ("DeepseekV2Config", {**_MIXTURE, "q_lora_rank": None}),
     "deepseek_v2_low_rank_q": ("DeepseekV2Config", _MIXTURE),
     "deepseek_v3": ("DeepseekV3Config", _MIXTURE),
-    # A choice of fewer keys than a row has tokens would make a row's logits depend on its padding.
+    # Of fewer keys than a row has tokens, those that score nothing would be chosen by the length of the row.
     "deepseek_v32": (
         "DeepseekV32Config",
         {**_MIXTURE, "index_topk": MAX_LENGTH, "index_head_dim": 16, "index_n_heads": 2},

@@ -14,6 +14,8 @@ from yibu import bases
 
 FILES = ["deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "gemma3", "generic", "llama", "qwen2"]
 NEVER_ADAPTED = {"router", "indexer", "head", "embedding", "norm", "other"}
+# Fewer chosen keys than tokens: what real rows can be; and heads enough that no two keys score exactly nothing.
+FEW_KEYS = {"deepseek_v32": {"index_topk": 16, "index_n_heads": 16}}
 
 
 def model_and_facts(architecture: str, **changes: Any) -> tuple[Any, bases.Facts]:
@@ -80,9 +82,7 @@ def test_rows_of_a_pack_are_kept_apart(architecture: str) -> None:
     """`isolated_packing` is true exactly where two rows end to end give the logits of each row alone."""
     from yibu.model import attention
 
-    # Fewer chosen keys than tokens: what real rows of DeepSeek-V3.2 can be.
-    changes = {"index_topk": 16} if architecture == "deepseek_v32" else {}
-    model, facts = model_and_facts(architecture, **changes)
+    model, facts = model_and_facts(architecture, **FEW_KEYS.get(architecture, {}))
     first, second = tiny_ids(1, 30, seed=1), tiny_ids(1, 41, seed=2)
     with torch.no_grad():
         alone = torch.cat([model(ids, use_cache=False).logits for ids in (first, second)], dim=1)
@@ -98,6 +98,20 @@ def test_rows_of_a_pack_are_kept_apart(architecture: str) -> None:
             assert not facts.isolated_packing
             return
     assert torch.allclose(together, alone, atol=1e-5) == facts.isolated_packing
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_padding_in_front_is_hidden_by_the_mask(architecture: str) -> None:
+    """`masks_padding` is true exactly where a row's logits behind padding are those of the row alone."""
+    model, facts = model_and_facts(architecture, **FEW_KEYS.get(architecture, {}))
+    row, length = tiny_ids(1, 30, seed=1), 41
+    ids = torch.cat([torch.zeros(1, length - 30, dtype=torch.long), row], dim=1)
+    mask = (torch.arange(length) >= length - 30).long()[None]
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    with torch.no_grad():
+        alone = model(row, use_cache=False).logits[0, -1]
+        padded = model(ids, attention_mask=mask, position_ids=positions, use_cache=False).logits[0, -1]
+    assert torch.allclose(alone, padded, atol=1e-5) == facts.masks_padding
 
 
 @pytest.mark.parametrize("architecture", ["deepseek_v32", "deepseek_v4"])

@@ -13,7 +13,8 @@ from tiny import ARCHITECTURES, tiny_base
 from yibu.core.errors import InputError
 from yibu.engines import Adapter, Sampling
 from yibu.engines._bank import Bank
-from yibu.engines._schedule import Job, Schedule, ScoreJob
+from yibu.engines._job import Job, ScoreJob
+from yibu.engines._schedule import Schedule
 from yibu.model.assemble import use_generating_attention
 from yibu.model.generate import generate
 from yibu.model.score import score_answers

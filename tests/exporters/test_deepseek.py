@@ -35,7 +35,7 @@ def measured(bundle: Artifact, part: str) -> dict[str, float]:
     return {check["name"].removeprefix(f"tuned = {part}: "): check["measured"] for check in checks}
 
 
-@pytest.mark.parametrize("architecture", ["deepseek_v2", "deepseek_v3"])
+@pytest.mark.parametrize("architecture", ["deepseek_v2", "deepseek_v3", "deepseek_v4"])
 def test_plain_transformers_answers_as_the_tuned_model(tmp_path: Path, architecture: str) -> None:
     found = measured(exported(with_experts(tmp_path, architecture), "{kind: safetensors, what: model}"), "model")
     assert found["same answers"] == 1

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from tiny import tiny_model
+from tiny import tiny_ids, tiny_model
 from yibu.exporters import _labels
 from yibu.exporters._labels import FOLLOW, Chooser, LabelTree, common, corrected, groups
 from yibu.exporters._network import Transformers
+from yibu.exporters._triton_transformers import TritonPythonModel
 
 PREFIX = [7, 8, 9, 10]
 
@@ -48,6 +49,23 @@ def test_the_label_is_that_of_all_answers_one_by_one(architecture: str) -> None:
         np.testing.assert_allclose(found[near], wanted[near], rtol=1e-3, atol=1e-3)
         assert (found[~near] < wanted.max() + math.log(FOLLOW) + 1e-2).all()
         assert np.exp(found).sum() < 1 + 1e-3, "what was not followed shares the likelihood of its beginning"
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3", "deepseek_v3", "deepseek_v32", "deepseek_v4"])
+def test_labels_of_prompts_that_come_together_are_those_of_each_alone(architecture: str) -> None:
+    """V4 keeps several tokens as one, from which no mask hides padding."""
+    few_keys = {"index_topk": 16, "index_n_heads": 16}  # heads enough that no two keys score exactly nothing
+    model = tiny_model(architecture, **(few_keys if architecture == "deepseek_v32" else {}))
+    back_end = object.__new__(TritonPythonModel)
+    back_end.network, back_end.device, back_end.pad = model, torch.device("cpu"), 0
+    back_end.task = {"label_ids": [[7, 8, 4], [7, 9, 10, 4], [11, 4]]}
+    back_end.chooser = None
+    prompts = [tiny_ids(1, length, seed=length)[0].tolist() for length in (41, 30, 18)]
+    with torch.no_grad():
+        found = back_end.choose(prompts)
+    for prompt, scores in zip(prompts, found, strict=True):
+        wanted = [alone(model, prompt, tuple(label)) for label in back_end.task["label_ids"]]
+        np.testing.assert_allclose(scores, wanted, rtol=1e-4)
 
 
 def test_a_label_that_the_report_lifts_is_found() -> None:

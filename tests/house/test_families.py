@@ -24,7 +24,7 @@ PLUGS = {
         *("licence_plate", "medical_record", "name", "other_id", "passport", "phone"),
         *("presidio", "ssn", "url", "vehicle"),
     ],
-    "engines": ["llamacpp", "openai", "transformers", "triton", "vllm"],
+    "engines": ["llamacpp", "openai", "openvino", "transformers", "triton", "vllm"],
     "exporters": ["gguf", "openvino", "safetensors", "triton", "vllm"],
     "importers": ["axolotl", "llamafactory", "swift", "trl"],
     "meters": ["modelled", "nvml", "rapl"],

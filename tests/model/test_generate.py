@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from tiny import tiny_ids, tiny_model, tiny_tokenizer
-from yibu.model.generate import generate
+from yibu.model.generate import _batches, generate
 from yibu.model.render import Renderer
 
 
-def test_a_batch_gives_what_each_prompt_gives_alone_in_the_order_asked() -> None:
-    model, renderer = tiny_model("llama"), Renderer(tiny_tokenizer())
-    prompts = [tiny_ids(1, length, length)[0].tolist() for length in (4, 15, 9)]
+@pytest.mark.parametrize("architecture", ["llama", "gemma3", "deepseek_v3", "deepseek_v4"])
+def test_a_batch_gives_what_each_prompt_gives_alone_in_the_order_asked(architecture: str) -> None:
+    """V4 compresses padding in front, which no mask hides from it."""
+    model, renderer = tiny_model(architecture), Renderer(tiny_tokenizer())
+    prompts = [tiny_ids(1, length, length + turn)[0].tolist() for turn in (0, 1) for length in (4, 15, 9)]
     together = generate(model, renderer, prompts, max_new_tokens=6, batch_size=3)
     alone = [generate(model, renderer, [prompt], max_new_tokens=6)[0] for prompt in prompts]
     assert [answer.ids for answer in together] == [answer.ids for answer in alone]
+
+
+def test_prompts_of_one_length_alone_share_a_batch_where_padding_is_seen() -> None:
+    lengths = [7, 9, 7, 9, 9, 3]
+    assert list(_batches(lengths, 2, mixed=True)) == [[1, 3], [4, 0], [2, 5]]
+    assert list(_batches(lengths, 2, mixed=False)) == [[1, 3], [4], [0, 2], [5]]
 
 
 def test_an_answer_that_is_cut_is_not_called_stopped() -> None:

@@ -21,7 +21,7 @@ from yibu import pipeline
 from yibu.chat.partner import open_partner
 from yibu.cli.serving import refs_of
 from yibu.core.errors import InputError
-from yibu.engines import llamacpp, transformers, vllm
+from yibu.engines import llamacpp, openvino, transformers, vllm
 from yibu.serve.choose import choose
 from yibu.serve.weights import Weights, weights_of
 
@@ -92,6 +92,13 @@ def test_what_an_engine_cannot_carry_is_refused(made: Tuned) -> None:
     assert choose(odd, made.store, transformers.Settings()).settings.adapter_kind == "bottleneck"  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="adapters of this kind"):
         choose(odd, made.store, llamacpp.Settings())
+    for weights, why in ((odd, "adapters of this kind"), (file, "does not read")):
+        with pytest.raises(InputError, match=why):
+            choose(weights, made.store, openvino.Settings())
+    traced = choose(plain, made.store, openvino.Settings())
+    assert traced.why == "openvino: the recipe asks for it"
+    assert traced.settings.adapter_name == plain.id  # type: ignore[attr-defined]
+    assert traced.settings.work_path == str(made.store.root / "serve" / "openvino")  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="adapters of this kind"):
         choose(odd, made.store, vllm.Settings())
     with pytest.raises(InputError, match="no model"):

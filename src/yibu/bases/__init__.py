@@ -57,6 +57,8 @@ class Facts:
         template: Jinja chat template for a tokenizer that has none; None if the family has no format of its own.
         isolated_packing: rows laid end to end can be kept apart by attention alone, through transformers'
             attention interface (``cu_seq_lens_q``).
+        masks_padding: an attention mask hides padding in front of a row, so rows of different length may share a
+            forward pass; where False, only rows of one length may.
         attention: transformers attention implementation for a forward pass of the plain kind and for generation.
         attentions: every implementation that the architecture supports.
         remote_code: classes that official repositories name in ``auto_map`` and that transformers has natively under
@@ -73,6 +75,7 @@ class Facts:
     isolated_packing: bool
     attention: str
     attentions: tuple[str, ...]
+    masks_padding: bool = True
     remote_code: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -26,8 +26,9 @@ FACTS = Facts(
     notes=(
         "The indexer's choice of the best `index_topk` keys has no gradient, so LoRA on it would train nothing "
         "(measured): it is frozen.",
-        "With rows longer than `index_topk` the choice sees the neighbours of a pack, and even padding (measured: "
-        "logits move by 0.08 to 0.35), so rows run one by one.",
+        "With rows longer than `index_topk` the choice sees the neighbours of a pack, so rows run one by one.",
+        "Keys that score exactly nothing in every head of the indexer (ReLU) are chosen by the length of the row: "
+        "in a random model with two heads padding moves logits by 1.7, with a score without ties by 2e-6 (measured).",
         PEFT_REWRITES,
     ),
 )

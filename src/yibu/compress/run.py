@@ -156,7 +156,7 @@ def _save(config: CompressConfig, plain: Any, folder: Path) -> None:
     if wanted is not None:
         compressors.FAMILY.load(wanted.kind).save(plain, folder, wanted)
         return
-    plain.to(DTYPES[config.compress.dtype]).save_pretrained(folder)
+    compressors.narrow(plain, DTYPES[config.compress.dtype]).save_pretrained(folder)
 
 
 def _proof(

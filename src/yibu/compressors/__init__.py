@@ -49,3 +49,30 @@ class Calibration:
 def in_words(value: Any) -> Any:
     """``quantise: int4`` in a recipe as the table that it stands for."""
     return {"scheme": value} if isinstance(value, str) else value
+
+
+def narrow(model: Any, dtype: Any) -> Any:
+    """The model with its weights in another type, in place, but those that transformers reads in fp32 all the same.
+
+    A cast of the whole model would round them first (the router's correction of DeepSeek V3, the hyper-connections and
+    sinks of V4), for nothing: they are read as fp32 again.
+
+    Args:
+        model: of transformers, in fp32.
+        dtype: a type of torch.
+    """
+    import torch
+
+    kept = set(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
+    if dtype == torch.float16:  # as transformers does
+        kept |= set(getattr(model, "_keep_in_fp32_modules", None) or ())
+    whole = {
+        name: tensor.data.clone()
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+        if tensor.is_floating_point() and kept & set(name.split("."))
+    }
+    model.to(dtype)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if name in whole:
+            tensor.data = whole[name]
+    return model

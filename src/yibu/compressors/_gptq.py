@@ -156,8 +156,7 @@ def _round_experts(name: str, module: Any, routed: Sequence[tuple[Any, Any]], ro
         module.gate_up_proj.data[expert] = round_one(
             up, module.gate_up_proj.data[expert], own_TH.T @ own_TH, len(own_TH)
         )
-        gate_TI, up_TI = (own_TH @ module.gate_up_proj.data[expert].T).chunk(2, dim=-1)
-        inner_TI = module.act_fn(gate_TI) * up_TI
+        inner_TI = module._apply_gate(own_TH @ module.gate_up_proj.data[expert].T)  # of transformers' fused experts
         module.down_proj.data[expert] = round_one(
             down, module.down_proj.data[expert], inner_TI.T @ inner_TI, len(own_TH)
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,25 @@ WEIGHTS = "*.safetensors"
 _INDEX = "model.safetensors.index.json"
 
 
-def pack_folder(plain: Path, folder: Path, scales: Mapping[str, Any], num_bits: int) -> list[str]:
-    """Write every file of a plain folder, weights that have scales packed; the names that were packed.
+@dataclass(frozen=True)
+class Steps:
+    """The steps of one weight on disk.
+
+    Attributes:
+        owner: name that its packed parts are written under, without ``.weight_packed``.
+        scale_RN: a step for each group of each row.
+    """
+
+    owner: str
+    scale_RN: Any
+
+
+def pack_folder(plain: Path, folder: Path, steps: Mapping[str, Steps], num_bits: int) -> list[str]:
+    """Write every file of a plain folder, weights that have steps packed; names of the plain folder that were packed.
 
     Args:
-        plain: folder of ``save_pretrained``; weights with scales are multiples of them.
-        scales: name on disk without ``.weight`` -> steps ``[R, N]``.
+        plain: folder of ``save_pretrained``; weights with steps are multiples of them.
+        steps: name in that folder without ``.weight`` -> its steps, see `steps_on_disk`.
         num_bits: of an integer.
     """
     from safetensors.torch import load_file, save_file
@@ -38,10 +52,10 @@ def pack_folder(plain: Path, folder: Path, scales: Mapping[str, Any], num_bits: 
             continue
         tensors: dict[str, Any] = {}
         for name, tensor in load_file(path).items():
-            owner = name.removesuffix(".weight")
-            if owner in scales:
-                tensors |= _packed(owner, tensor, scales[owner], num_bits)
-                packed.append(owner)
+            known = steps.get(name.removesuffix(".weight"))
+            if known is not None and _fits(tensor, known.scale_RN):
+                tensors |= _packed(known.owner, tensor, known.scale_RN, num_bits)
+                packed.append(name.removesuffix(".weight"))
             else:
                 tensors[name] = tensor
         save_file(tensors, folder / path.name, metadata={"format": "pt"})
@@ -51,6 +65,34 @@ def pack_folder(plain: Path, folder: Path, scales: Mapping[str, Any], num_bits: 
         index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(places.items()))}
         (folder / _INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     return packed
+
+
+def steps_on_disk(model: Any, scales: Mapping[str, Any]) -> dict[str, Steps]:
+    """The steps by the names, and in the parts, in which transformers writes the weights that they belong to.
+
+    They have the rows of their weights, so what transformers does to a weight when it saves it (another name, experts
+    apart, gate and up apart) is done to them by transformers itself.
+
+    Args:
+        scales: module, or weight of fused experts -> steps ``[R, N]``, of experts ``[E, R, N]``.
+
+    Returns:
+        Name on disk without ``.weight`` -> steps.
+    """
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightRenaming, apply_renamings, revert_weight_conversion
+
+    state = {name if scale.dim() > 2 else f"{name}.weight": scale for name, scale in scales.items()}
+    conversions = getattr(model, "_weight_conversions", None) or get_model_conversion_mapping(model, add_legacy=False)
+    renamings = [one for one in conversions if isinstance(one, WeightRenaming)]
+
+    def owner(name: str) -> str:
+        """A rule may hold for ``head.weight`` and not for ``head.weight_packed``: that goes by its name in memory."""
+        plain, packed = (apply_renamings(f"{name}.{part}", renamings) for part in ("weight", "weight_packed"))
+        return name if packed == f"{plain}_packed" else plain.removesuffix(".weight")
+
+    names = {name.removesuffix(".weight"): scale for name, scale in revert_weight_conversion(model, state).items()}
+    return {name: Steps(owner(name), scale_RN) for name, scale_RN in names.items()}
 
 
 def _packed(owner: str, weight_RC: Any, scale_RN: Any, num_bits: int) -> dict[str, Any]:
@@ -65,3 +107,10 @@ def _packed(owner: str, weight_RC: Any, scale_RN: Any, num_bits: int) -> dict[st
         f"{owner}.weight_scale": scale_RN.to(torch.bfloat16).contiguous(),
         f"{owner}.weight_shape": torch.tensor(weight_RC.shape),
     }
+
+
+def _fits(weight: Any, scale: Any) -> bool:
+    """Both are one matrix, with a step for each group of a row."""
+    if not weight.dim() == scale.dim() == 2:
+        return False
+    return bool(weight.shape[0] == scale.shape[0] and weight.shape[1] % scale.shape[1] == 0)

@@ -5,7 +5,8 @@ to the nearest, where in 4 bits the step of each group is the one of several tha
 al. 2022, arXiv 2210.17323) on rows of train. ``nf4`` is that of bitsandbytes (Dettmers et al. 2023, arXiv 2305.14314).
 
 The routed experts of a mixture are rounded one by one, where transformers fuses them to one weight too; bitsandbytes
-leaves those whole. Embedding and output layer stay in bf16 unless they are asked for; norms and routers always do.
+leaves those whole. Embedding and output layer stay in bf16 unless they are asked for; norms, routers and layers that
+transformers keeps out of fewer bits always do, and in fp32 where it reads them so.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from yibu.compressors import Calibration
+from yibu.compressors import Calibration, narrow
 from yibu.compressors._gptq import products_before_head, round_layers
-from yibu.compressors._packed import pack_folder
+from yibu.compressors._packed import Steps, pack_folder, steps_on_disk
 from yibu.compressors._rounding import gptq, nearest
 from yibu.core.architecture import Facts
 from yibu.core.errors import InputError, MissingExtra
@@ -34,9 +35,7 @@ CHANGES = "bits"
 _NF4_BLOCK = 64
 _LAYER = ".layers."
 _EXPERT = re.compile(r"\.experts\.\d+\.")
-_EXPERTS = r"re:.*\.experts\.\d+\.(gate|up|down)_proj$"
-# Weights in which transformers fuses routed experts -> the layers of an expert in the file.
-_PROJECTIONS_OF = {".gate_up_proj": ("gate_proj", "up_proj"), ".down_proj": ("down_proj",)}
+_FUSED = (".gate_up_proj", ".down_proj")  # weights in which transformers fuses routed experts
 
 
 class Settings(BaseSettings):
@@ -83,7 +82,8 @@ def compress(model: Any, settings: Settings, facts: Facts, calibration: Calibrat
         InputError: the group does not divide the rows of a layer, or there is no linear layer to quantise.
     """
     linears, ends, fused = _linears(model, facts), _ends(model) if settings.embedding else [], _fused(model)
-    fused = [] if settings.scheme == "nf4" else fused
+    if settings.scheme == "nf4":
+        linears, fused = _plain(model, linears), []
     if not linears:
         raise InputError("There is no linear layer that could be quantised.", got=type(model).__name__)
     _require("bitsandbytes" if settings.scheme == "nf4" else "compressed_tensors")
@@ -110,10 +110,10 @@ def save(model: Any, folder: Path, settings: Settings) -> None:
     with tempfile.TemporaryDirectory(prefix=".yibu-", dir=folder.parent) as name:
         place = Path(name)
         if settings.scheme != "nf4":
-            model.to(torch.bfloat16).save_pretrained(place)
-            packed = pack_folder(place, folder, model.yibu_scales, bits(settings))
-            _check_names(model, packed)
-            _write_form(folder / "config.json", packed, settings)
+            narrow(model, torch.bfloat16).save_pretrained(place)
+            steps = steps_on_disk(model, model.yibu_scales)
+            _check_packed(model, steps, pack_folder(place, folder, steps, bits(settings)))
+            _write_form(folder / "config.json", [one.owner for one in steps.values()], settings)
             return
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -126,16 +126,28 @@ def save(model: Any, folder: Path, settings: Settings) -> None:
 
 
 def _linears(model: Any, facts: Facts) -> list[str]:
-    """Names of the linear layers, without output layer and routers."""
+    """Names of the linear layers, without output layer, routers, and those that transformers leaves whole, too."""
     from torch import nn
 
     head = model.get_output_embeddings()
     roles = {name: facts.role_of(name) for name, _ in model.named_modules()}
+    # What its makers ship in 16 bits where all else has 8: V4's compressor and indexer, which choose and merge keys.
+    whole = [f".{part}." for part in getattr(model, "_keep_in_fp32_modules", None) or ()]
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head and getattr(roles[name], "kind", None) != "router"
+        if isinstance(module, nn.Linear)
+        and module is not head
+        and getattr(roles[name], "kind", None) != "router"
+        and not any(part in f".{name}." for part in whole)
     ]
+
+
+def _plain(model: Any, names: Sequence[str]) -> list[str]:
+    """Layers that multiply all of their input by all of their weight: not V4's output projection, by groups."""
+    from torch import nn
+
+    return [name for name in names if type(model.get_submodule(name)) is nn.Linear]
 
 
 def _head(model: Any) -> str:
@@ -154,7 +166,7 @@ def _ends(model: Any) -> list[str]:
 
 def _fused(model: Any) -> list[str]:
     """Names of the weights of routed experts ``[E, R, C]``."""
-    return [name for name, one in model.named_parameters() if one.dim() == 3 and name.endswith(tuple(_PROJECTIONS_OF))]
+    return [name for name, one in model.named_parameters() if one.dim() == 3 and name.endswith(_FUSED)]
 
 
 def _round(
@@ -165,12 +177,13 @@ def _round(
     fused: Sequence[str],
     given: Calibration,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Round in place; the steps by their names on disk, and how many tokens the experts were seen with."""
+    """Round in place; the steps by module, those of fused experts as one, and how many tokens the experts saw."""
+    import torch
+
     scales: dict[str, Any] = {}
 
     def keep(name: str, weight_RC: Any, scale_RN: Any) -> Any:
-        for part, own in _on_disk(name, scale_RN):
-            scales[part] = own
+        scales[name] = scale_RN
         return weight_RC
 
     def to_nearest(name: str, weight_RC: Any) -> Any:
@@ -185,7 +198,7 @@ def _round(
     coverage = None
     if settings.method == "gptq":
         mixtures = sorted({name.rpartition(".")[0] for name in fused})
-        inside = [name for name in linears if _LAYER in f".{name}"]
+        inside = [name for name in _plain(model, linears) if _LAYER in f".{name}"]
         seen = round_layers(model, given.rows, inside, mixtures, by_inputs)
         coverage = _coverage(seen, settings.expert_tokens)
         head = _head(model)
@@ -202,16 +215,8 @@ def _round(
         weight_ERC = model.get_parameter(name).data
         for expert in range(len(weight_ERC) if settings.method == "nearest" else 0):
             weight_ERC[expert] = to_nearest(f"{owner}.{expert}.{own}", weight_ERC[expert])
+        scales[name] = torch.stack([scales.pop(f"{owner}.{expert}.{own}") for expert in range(len(weight_ERC))])
     return scales, coverage
-
-
-def _on_disk(name: str, scale_RN: Any) -> list[tuple[str, Any]]:
-    """Names of a weight's parts in the file: two matrices of an expert are one in memory."""
-    parts = _PROJECTIONS_OF.get(f".{name.rpartition('.')[2]}")
-    if parts is None or not _EXPERT.search(name):
-        return [(name, scale_RN)]
-    owner = name.rpartition(".")[0]
-    return [(f"{owner}.{part}", own) for part, own in zip(parts, scale_RN.chunk(len(parts)), strict=True)]
 
 
 def _coverage(seen: Mapping[str, Sequence[int]], wanted: int) -> dict[str, Any] | None:
@@ -233,17 +238,18 @@ def _coverage(seen: Mapping[str, Sequence[int]], wanted: int) -> dict[str, Any] 
     }
 
 
-def _check_names(model: Any, packed: Sequence[str]) -> None:
-    """Every rounded weight is in the file under its own name.
+def _check_packed(model: Any, steps: Mapping[str, Steps], packed: Sequence[str]) -> None:
+    """Every rounded weight is in the file, as a matrix of its own.
 
     Raises:
-        InputError: transformers writes this architecture under other names.
+        InputError: transformers writes this architecture in other forms.
     """
-    if lost := sorted(set(model.yibu_scales) - set(packed)):
+    if lost := sorted(set(steps) - set(packed)):
         raise InputError(
-            "transformers writes the weights of this architecture under other names, so they cannot be packed.",
+            "transformers writes weights of this architecture in another form than one matrix for each layer and "
+            "expert, so they cannot be packed.",
             got=f"{type(model).__name__}; {len(lost)} weights, among them {lost[0]}",
-            allowed="architectures whose names are the same in memory and in files; experts apart",
+            allowed="architectures whose files have each layer and each routed expert as a matrix of its own",
             do="leave compress.quantise out, or quantise in another format that knows the architecture",
         )
 
@@ -251,7 +257,8 @@ def _check_names(model: Any, packed: Sequence[str]) -> None:
 def _write_form(path: Path, packed: Sequence[str], settings: Settings) -> None:
     """What readers need to know; the experts by one pattern, for there are tens of thousands of them."""
     experts = [name for name in packed if _EXPERT.search(name)]
-    targets = sorted(set(packed) - set(experts)) + ([_EXPERTS] if experts else [])
+    parts = "|".join(sorted({name.rpartition(".")[2] for name in experts}))
+    targets = sorted(set(packed) - set(experts)) + ([rf"re:.*\.experts\.\d+\.({parts})$"] if experts else [])
     weights = {"num_bits": bits(settings), "type": "int", "strategy": "group", "group_size": settings.group}
     table = json.loads(path.read_text(encoding="utf-8"))
     table["quantization_config"] = {

@@ -163,18 +163,27 @@ class ProcessEngine(engines.Engine):
 
     async def score(self, prompt: Prompt, answers: Sequence[str], adapter: str | None = None) -> list[float]:
         """See `yibu.engines.Engine.score`."""
+        self._need(engines.SCORE)
         return await self.client.score(prompt, answers, adapter)
 
     async def embed(self, texts: Sequence[str], adapter: str | None = None) -> Embedded:
         """See `yibu.engines.Engine.embed`."""
+        self._need(engines.EMBED)
         return await self.client.embed(texts, adapter)
 
     async def load_adapter(self, adapter: Adapter) -> None:
         """See `yibu.engines.Engine.load_adapter`."""
-        if engines.ADAPTERS not in self.can:
-            raise EngineFailed("unable")
+        self._need(engines.ADAPTERS)
         await self.client.load_adapter(adapter)
         self._adapters[adapter.name] = adapter
+
+    def _need(self, ability: str) -> None:
+        """
+        Raises:
+            EngineFailed: ``unable``.
+        """
+        if ability not in self.can:
+            raise EngineFailed("unable")
 
     async def unload_adapter(self, name: str) -> None:
         """See `yibu.engines.Engine.unload_adapter`."""

@@ -12,62 +12,17 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from yibu.core.errors import YibuError
-from yibu.core.log import get
-from yibu.engines import GREEDY, Sampling
+from yibu.engines import Adapter
 from yibu.engines._bank import Bank
 from yibu.engines._embedder import batches, embed
+from yibu.engines._job import Call, Job, ScoreJob, tell
 from yibu.engines._scorer import Scorers
-from yibu.engines._words import Words
-
-log = get("engines")
-
-
-@dataclass(eq=False)
-class Job:
-    """A request, and what was said so far: pieces of text with their number of tokens, then None.
-
-    Attributes:
-        gone: nobody waits any longer. finish: why it ended. failed: it could not be answered.
-    """
-
-    ids: list[int]
-    max_new_tokens: int
-    adapter: str | None = None
-    sampling: Sampling = GREEDY
-    ignore_eos: bool = False
-    said: queue.SimpleQueue[tuple[str, int] | None] = field(default_factory=queue.SimpleQueue)
-    gone: bool = False
-    finish: str = "length"
-    num_tokens: int = 0
-    failed: bool = False
-
-
-@dataclass(eq=False)
-class Call:
-    """Something else that only the model's thread may do; ``done`` is set when ``result`` or ``error`` is there."""
-
-    do: Any
-    done: threading.Event = field(default_factory=threading.Event)
-    result: Any = None
-    error: Exception | None = None
-
-
-@dataclass(eq=False)
-class ScoreJob:
-    """Answers to be scored after a prompt; see `Call`."""
-
-    ids: list[int]
-    answers: tuple[tuple[int, ...], ...]
-    adapter: str | None
-    done: threading.Event = field(default_factory=threading.Event)
-    result: list[float] = field(default_factory=list)
-    error: Exception | None = None
+from yibu.engines._words import Words, say
 
 
 @dataclass(eq=False)
@@ -139,6 +94,15 @@ class Schedule(threading.Thread):
             found |= dict(zip(batch, self.call(made), strict=True))
         return [found[place] for place in range(len(texts))]
 
+    @property
+    def names(self) -> list[str]:
+        """Adapters that may be asked for."""
+        return self.bank.names
+
+    def load(self, adapter: Adapter) -> None:
+        """One more adapter; see `Bank.load`."""
+        self.call(lambda bank: bank.load(adapter))
+
     def forget(self, name: str) -> None:
         """Unload an adapter and what was computed with it."""
 
@@ -191,7 +155,7 @@ class Schedule(threading.Thread):
                 for job, scores in zip(alike, found, strict=True):
                     job.result = scores
             except Exception as error:
-                _tell(error)
+                tell(error)
                 for job in alike:
                     job.error = error
             for job in alike:
@@ -217,9 +181,9 @@ class Schedule(threading.Thread):
             try:
                 self._begin(batch)
             except Exception as error:  # one bad request must not end the others
-                _tell(error)
+                tell(error)
                 for job in batch:
-                    _end(job, failed=True)
+                    job.end(failed=True)
 
     def _begin(self, batch: Sequence[Job]) -> None:
         """Read prompts, and put their answers beside those of the group, where caches can be."""
@@ -265,9 +229,9 @@ class Schedule(threading.Thread):
                 logits_BV = self._forward(model, ids_B1, group.mask_BT, group.cache)
             self._choose(group, logits_BV)
         except Exception as error:
-            _tell(error)
+            tell(error)
             for row in group.rows:
-                _end(row.job, failed=True)
+                row.job.end(failed=True)
             group.rows = []
         if not group.rows:
             self._groups.remove(group)
@@ -311,30 +275,8 @@ class Schedule(threading.Thread):
 
     def _say(self, row: _Row, token: int) -> bool:
         """Hand a token on; True where the answer ends."""
-        job = row.job
         row.last = token
-        job.num_tokens += 1
-        stopped = token in self._stops and not job.ignore_eos
-        text, cut = row.words.add(None if stopped else token)
-        last = stopped or cut or job.gone or job.num_tokens >= job.max_new_tokens
-        if last and not cut:
-            text += row.words.rest()
-        if text or not stopped:
-            job.said.put((text, 1))
-        if last:
-            job.finish = "stop" if stopped or cut else "length"
-            _end(job)
-        return last
-
-
-def _end(job: Job, failed: bool = False) -> None:
-    job.failed = failed
-    job.said.put(None)
-
-
-def _tell(error: Exception) -> None:
-    """Log what failed: our own errors hold no text of a row, others may."""
-    log.error("a request failed: %s", error.what if isinstance(error, YibuError) else type(error).__name__)
+        return say(row.job, row.words, token, self._stops)
 
 
 def _chance(job: Job, device: torch.device) -> torch.Generator | None:

@@ -14,8 +14,7 @@ from typing import Any
 from yibu.core.errors import YibuError
 from yibu.core.log import get
 from yibu.engines import Adapter, Sampling
-from yibu.engines._bank import Bank
-from yibu.engines._schedule import Job, Schedule, ScoreJob
+from yibu.engines._job import Desk, Job, ScoreJob
 
 log = get("engines")
 
@@ -41,21 +40,23 @@ class _Server(ThreadingHTTPServer):
         """A client that hung up is no error, and the rest was answered."""
 
 
-def listen(bank: Bank, schedule: Schedule, default: str | None) -> ThreadingHTTPServer:
+def listen(desk: Desk, renderer: Any, config: Any, default: str | None) -> ThreadingHTTPServer:
     """A server on a free port, which the caller runs.
 
     Args:
+        desk: who answers.
+        renderer: of the model. config: of transformers, for how long a row may be.
         default: adapter that answers where the model's name is none of an adapter; None: the base.
     """
-    server = _Server(("127.0.0.1", 0), _handler(bank, schedule, default), bind_and_activate=False)
+    server = _Server(
+        ("127.0.0.1", 0), _handler(desk, _Reader(desk, renderer, config, default)), bind_and_activate=False
+    )
     server.server_bind()
     server.server_activate()
     return server
 
 
-def _handler(bank: Bank, schedule: Schedule, default: str | None) -> type[BaseHTTPRequestHandler]:
-    reader = _Reader(bank, default)
-
+def _handler(desk: Desk, reader: _Reader) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """One connection."""
 
@@ -64,7 +65,7 @@ def _handler(bank: Bank, schedule: Schedule, default: str | None) -> type[BaseHT
 
         def do_GET(self) -> None:
             if self.path == "/v1/models":
-                return self._table(200, {"object": "list", "data": [{"id": name} for name in [*bank.names, BASE]]})
+                return self._table(200, {"object": "list", "data": [{"id": name} for name in [*desk.names, BASE]]})
             self._table(404, {"error": {"message": "no such address"}})
 
         def do_POST(self) -> None:
@@ -85,7 +86,7 @@ def _handler(bank: Bank, schedule: Schedule, default: str | None) -> type[BaseHT
         def _route(self, body: Any) -> None:
             if self.path in ("/v1/chat/completions", "/v1/completions"):
                 job = reader.job(body)
-                schedule.put(job)
+                desk.put(job)
                 try:
                     self._stream(job, self.path == "/v1/chat/completions")
                 except OSError:
@@ -93,22 +94,22 @@ def _handler(bank: Bank, schedule: Schedule, default: str | None) -> type[BaseHT
                     raise
             elif self.path == "/v1/score":
                 wanted = reader.score(body)
-                schedule.put(wanted)
+                desk.put(wanted)
                 wanted.done.wait()
                 if wanted.error is not None:
                     raise _Refused(500, "the model could not score")
                 self._table(200, {"scores": wanted.result})
             elif self.path == "/v1/embeddings":
                 texts, name = reader.texts(body)
-                vectors = schedule.embed(texts, name)
+                vectors = desk.embed(texts, name)
                 rows = [{"index": place, "embedding": vector} for place, vector in enumerate(vectors)]
                 self._table(200, {"data": rows, "usage": {"prompt_tokens": sum(map(len, texts))}})
             elif self.path == "/v1/load_lora_adapter":
                 adapter = Adapter(str(body["lora_name"]), Path(body["lora_path"]), str(body.get("kind", "lora")))
-                schedule.call(lambda bank: bank.load(adapter))
+                desk.load(adapter)
                 self._table(200, {})
             elif self.path == "/v1/unload_lora_adapter":
-                schedule.forget(str(body["lora_name"]))
+                desk.forget(str(body["lora_name"]))
                 self._table(200, {})
             else:
                 raise _Refused(404, "no such address")
@@ -154,11 +155,9 @@ def _handler(bank: Bank, schedule: Schedule, default: str | None) -> type[BaseHT
 class _Reader:
     """Bodies become jobs; tokenisation happens here, in the thread of the connection."""
 
-    def __init__(self, bank: Bank, default: str | None) -> None:
-        self._bank, self._default = bank, default
-        self._renderer = bank.system.renderer
-        config = bank.system.model.config.get_text_config()
-        self._longest = int(getattr(config, "max_position_embeddings", 0) or 2**31)
+    def __init__(self, desk: Desk, renderer: Any, config: Any, default: str | None) -> None:
+        self._desk, self._renderer, self._default = desk, renderer, default
+        self._longest = int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 2**31)
 
     def job(self, body: dict[str, Any]) -> Job:
         ids, wanted = self._ids(body), int(body.get("max_tokens", 16))
@@ -210,7 +209,7 @@ class _Reader:
         name = body.get("model", "default")
         if name == BASE:
             return None
-        if name in self._bank.names:
+        if name in self._desk.names:
             return str(name)
         if name in ("default", None):
             return self._default

@@ -57,3 +57,19 @@ class Words:
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def say(job: Any, words: Words, token: int, stops: frozenset[int]) -> bool:
+    """Hand a token of a `yibu.engines._job.Job` on; True where the answer ends."""
+    job.num_tokens += 1
+    stopped = token in stops and not job.ignore_eos
+    text, cut = words.add(None if stopped else token)
+    last = stopped or cut or job.gone or job.num_tokens >= job.max_new_tokens
+    if last and not cut:
+        text += words.rest()
+    if text or not stopped:
+        job.said.put((text, 1))
+    if last:
+        job.finish = "stop" if stopped or cut else "length"
+        job.end()
+    return last

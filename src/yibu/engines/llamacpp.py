@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -30,12 +28,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from yibu import engines
-from yibu.core.disk import space_for
 from yibu.core.errors import YibuError
 from yibu.core.machine import end_with_parent, num_cores
 from yibu.engines import GREEDY, Adapter, EngineFailed, Piece, ProcessSettings, Prompt, Sampling
 from yibu.engines._child import Child, check_base
 from yibu.engines._llama_client import LlamaClient
+from yibu.engines._made import place_for, stamp
 from yibu.exporters._llama import Llama, Server, not_loaded
 from yibu.exporters._program import free_ports, started
 
@@ -245,8 +243,8 @@ class _Made:
     folder: Path
 
     def model(self, base: Path, kind: str) -> Path:
-        target = self.folder / f"base-{_stamp(base)}-{kind}.gguf"
-        with self._new(target) as place:
+        target = self.folder / f"base-{stamp(base)}-{kind}.gguf"
+        with place_for(target, "GGUF file") as place:
             if place is not None:
                 whole = place / "f16.gguf"
                 self.llama.convert(base, whole, "f16")
@@ -257,32 +255,12 @@ class _Made:
         return target
 
     def adapter(self, base: Path, adapter: Path) -> Path:
-        target = self.folder / f"adapter-{_stamp(adapter)}.gguf"
-        with self._new(target) as place:
+        target = self.folder / f"adapter-{stamp(adapter)}.gguf"
+        with place_for(target, "GGUF file") as place:
             if place is not None:
                 self.llama.convert_adapter(base, adapter, place / "out.gguf")
                 (place / "out.gguf").rename(target)
         return target
-
-    @contextlib.contextmanager
-    def _new(self, target: Path) -> Iterator[Path | None]:
-        """A folder to make it in, on the same disk; None where it is there."""
-        if target.exists():
-            yield None
-            return
-        with space_for(f"the GGUF file {target.name}", self.folder):
-            place = Path(tempfile.mkdtemp(prefix=".yibu-", dir=self.folder))
-            try:
-                yield place
-            finally:
-                shutil.rmtree(place, ignore_errors=True)
-
-
-def _stamp(folder: Path) -> str:
-    """Changes when a file does; without reading gigabytes."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    facts = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(repr((str(folder.resolve()), facts)).encode()).hexdigest()[:16]
 
 
 def serve(pipe: Connection, program: _Program) -> None:

@@ -81,7 +81,8 @@ def serve(pipe: Connection, settings: Settings) -> None:
     bank = Bank(Path(settings.base_path), settings.adapter, settings.device, settings.dtype)
     schedule = Schedule(bank, settings.max_batch, settings.max_tokens)
     schedule.start()
-    server = listen(bank, schedule, settings.adapter_name if settings.adapter else None)
+    system, default = bank.system, settings.adapter_name if settings.adapter else None
+    server = listen(schedule, system.renderer, system.model.config, default)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     facts = {
         "engine": f"transformers, up to {settings.max_batch} answers at once",

@@ -13,9 +13,12 @@ import sys
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 AT_ONCE = 256  # prompts times labels in one forward pass
+# Caches of one entry for each token, which are copied with their rows and hidden by the mask. What others keep (V4's
+# keys of several tokens merged) is not copied, and has padding in it.
+PLAIN = ("DynamicLayer", "DynamicSlidingWindowLayer", "DynamicIndexedLayer")
 
 
 class TritonPythonModel:
@@ -46,6 +49,8 @@ class TritonPythonModel:
     @torch.no_grad()
     def searched(self, examples: list[list[int]]) -> Any:
         """What searches the labels as a tree; None where this architecture has other likelihoods under a mask."""
+        if not is_plain(self.network):
+            return None
         import labels
         import network
 
@@ -107,6 +112,8 @@ class TritonPythonModel:
 
     def score(self, prompts: list[list[int]], labels: list[list[int]]) -> list[torch.Tensor]:
         """The same without a mask of our own: prompts once, then labels behind copies of what was kept."""
+        if not is_plain(self.network):
+            return [self.whole(prompt, labels) for prompt in prompts]
         width, longest = max(map(len, prompts)), max(map(len, labels))
         ids_BT = torch.full((len(prompts), width), self.pad)
         mask_BT = torch.zeros((len(prompts), width), dtype=torch.long)
@@ -148,6 +155,20 @@ class TritonPythonModel:
         rest = (log_probs.gather(-1, targets)[..., 0] * known_LT.repeat(times, 1)[:, 1:]).sum(-1)
         return list(scores_BL + rest.view(times, len(labels)))
 
+    def whole(self, prompt: list[int], labels: list[list[int]]) -> torch.Tensor:
+        """The same of one prompt, each label behind a prompt of its own; padded behind, where no token looks."""
+        longest = max(map(len, labels))
+        found = []
+        for begin in range(0, len(labels), AT_ONCE):
+            some = labels[begin : begin + AT_ONCE]
+            words_LT = torch.tensor([[*label, *[self.pad] * (longest - len(label))] for label in some])
+            known_LT = torch.tensor([[True] * len(label) + [False] * (longest - len(label)) for label in some])
+            ids = torch.cat([torch.tensor([prompt]).expand(len(some), -1), words_LT[:, :-1]], dim=1)
+            output = self.network(input_ids=ids.to(self.device), use_cache=False, logits_to_keep=longest)
+            log_probs = torch.log_softmax(output.logits.float(), dim=-1).cpu()
+            found.append((log_probs.gather(-1, words_LT[..., None])[..., 0] * known_LT).sum(-1))
+        return torch.cat(found)
+
     def write(self, prompt: list[int], max_new_tokens: int) -> list[int]:
         """Greedy token ids behind a prompt, the stop token included."""
         ids = torch.tensor([prompt], device=self.device)
@@ -165,3 +186,8 @@ class TritonPythonModel:
         )
         new: list[int] = answer[0, len(prompt) :].tolist()
         return new
+
+
+def is_plain(network: Any) -> bool:
+    """Whether this architecture keeps a text token by token."""
+    return all(type(layer).__name__ in PLAIN for layer in DynamicCache(config=network.config).layers)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from yibu import bases
 from yibu.core.progress import track
 from yibu.model.packing import causal_model
 from yibu.model.render import Renderer
@@ -40,7 +41,8 @@ def generate(
     """Greedy decoding of every prompt, in the order given.
 
     Prompts are padded on the left and batched by length; the padding is masked by the attention mask, never by token
-    id (many tokenizers use one token for padding and for the end of a turn).
+    id (many tokenizers use one token for padding and for the end of a turn). Where an architecture has parts that no
+    attention mask reaches, prompts of one length alone share a batch.
     """
     causal = causal_model(model)
     device = next(causal.parameters()).device
@@ -48,10 +50,10 @@ def generate(
     pad = renderer.tokenizer.pad_token_id
     pad = min(stops) if pad is None else pad
     answers: dict[int, Answer] = {}
-    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
+    facts = bases.known().get(causal.config.model_type)
+    mixed = facts is None or facts.masks_padding
     with track(title, total=len(prompts)) as progress:
-        for begin in range(0, len(order), batch_size):
-            batch = order[begin : begin + batch_size]
+        for batch in _batches([len(prompt) for prompt in prompts], batch_size, mixed):
             width = max(len(prompts[index]) for index in batch)
             ids = torch.full((len(batch), width), pad)
             mask = torch.zeros((len(batch), width), dtype=torch.long)
@@ -73,3 +75,19 @@ def generate(
                 answers[index] = Answer(renderer.decode(kept), tuple(kept), end is not None)
             progress.advance(len(batch))
     return [answers[index] for index in range(len(prompts))]
+
+
+def _batches(lengths: Sequence[int], batch_size: int, mixed: bool) -> Iterator[list[int]]:
+    """Places of prompts that share a batch, the longest first.
+
+    Args:
+        mixed: a batch may have prompts of different length.
+    """
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        if len(batch) == batch_size or (batch and not mixed and lengths[place] != lengths[batch[0]]):
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch

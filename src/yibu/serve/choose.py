@@ -12,7 +12,7 @@ from yibu.core.errors import InputError
 from yibu.core.machine import has_nvidia_gpu
 from yibu.core.recipe import Settings
 from yibu.core.store import Store
-from yibu.engines import EngineSettings, ProcessSettings, llamacpp, transformers, vllm
+from yibu.engines import EngineSettings, ProcessSettings, llamacpp, openvino, transformers, vllm
 from yibu.engines._vllm_python import VllmPython
 from yibu.serve.weights import Weights
 
@@ -56,8 +56,8 @@ def choose(weights: Weights, store: Store, wanted: Settings | None) -> Chosen:
     if weights.adapter is not None:
         adapter = weights.adapter
         given |= {"adapter_path": str(adapter.path), "adapter_kind": adapter.kind, "adapter_name": adapter.name}
-    if isinstance(wanted, llamacpp.Settings) and wanted.work_path is None:
-        given["work_path"] = _work_path(store)
+    if isinstance(wanted, (llamacpp.Settings, openvino.Settings)) and wanted.work_path is None:
+        given["work_path"] = _work_path(store, "gguf" if isinstance(wanted, llamacpp.Settings) else "openvino")
     return Chosen(wanted.model_copy(update=given), why)
 
 
@@ -121,9 +121,9 @@ def _check(weights: Weights, wanted: ProcessSettings) -> None:
         raise InputError("This engine cannot load the adapter.", got=f"{kind}: {reason}", do=_INSTEAD)
 
 
-def _work_path(store: Store) -> str | None:
+def _work_path(store: Store, what: str) -> str | None:
     """Where files that are made for an engine are kept; None in a store that cannot be written."""
-    folder = Path(store.root, "serve", "gguf")
+    folder = Path(store.root, "serve", what)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
