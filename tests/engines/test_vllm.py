@@ -154,7 +154,9 @@ def test_it_is_started_asked_killed_and_started_again(base: Path, tmp_path: Path
             await asyncio.to_thread(wait_for, lambda: not any(map(is_running, pids)))
             assert not engine.is_alive
         finally:
+            folder = Path((await engine.facts())["socket"]).parent
             await engine.close()
+            assert not folder.exists()
         return pids
 
     pids = asyncio.run(whole())
