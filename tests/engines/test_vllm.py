@@ -60,7 +60,10 @@ def asked(home: Path, path: str) -> list[dict[str, Any]]:
     return [body for where, body in lines if where == path]
 
 
-def test_it_is_started_asked_killed_and_started_again(base: Path, tmp_path: Path) -> None:
+def test_it_is_started_asked_killed_and_started_again(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     home, first = fake_python(tmp_path / "home"), adapter(tmp_path / "first", r=20)
     second, third = adapter(tmp_path / "second"), adapter(tmp_path / "third")
     changed = adapter(tmp_path / "changed", name=second.name)
@@ -143,6 +146,7 @@ def test_it_is_started_asked_killed_and_started_again(base: Path, tmp_path: Path
             await asyncio.to_thread(wait_for, lambda: not engine.is_alive)
             await asyncio.to_thread(wait_for, lambda: not is_running(pids[1]))
             assert not await engine.is_healthy()
+            assert "vLLM ended: killed by signal 9" in capfd.readouterr().err
             with pytest.raises(EngineFailed, match="down"):
                 await said(engine)
             await engine.start()
@@ -154,7 +158,9 @@ def test_it_is_started_asked_killed_and_started_again(base: Path, tmp_path: Path
             await asyncio.to_thread(wait_for, lambda: not any(map(is_running, pids)))
             assert not engine.is_alive
         finally:
+            folder = Path((await engine.facts())["socket"]).parent
             await engine.close()
+            assert not folder.exists()
         return pids
 
     pids = asyncio.run(whole())

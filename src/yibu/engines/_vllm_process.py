@@ -25,6 +25,7 @@ from typing import Any
 from pydantic import Field
 
 from yibu.core.errors import YibuError
+from yibu.core.log import get
 from yibu.core.machine import end_with_parent, num_cores
 from yibu.engines import ProcessSettings
 from yibu.exporters._program import started
@@ -32,12 +33,14 @@ from yibu.exporters._program import started
 HOST = "http://vllm"
 """What stands for the Unix socket in addresses."""
 
+log = get("engines")
+
 IDS = "/ids"
 """Address below which token ids are made: ``{prompt | messages, answers}`` -> ``{ids, answers}``."""
 
 _LONGEST_BODY = 16 * 2**20
 _CAUSE = re.compile(r"(?:^|\s)((?:\w+\.)*\w*(?:Error|Exception): .+)")
-_NO_CAUSE = ("Engine core initialization failed", "See root cause above", "SystemExit")
+_NO_CAUSE = ("Engine core initialization failed", "See root cause above", "EngineCore encountered an issue")
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -90,6 +93,7 @@ def serve(pipe: Connection, program: Program) -> None:
                 seconds=program.start_seconds,
                 before=_end_gently_with_parent,
                 alone=True,
+                ended=_ended,
             )
             with running as process:
                 models = (_get(socket, "/v1/models", program.key) or {}).get("data") or [{}]
@@ -153,15 +157,31 @@ def _end_gently_with_parent() -> None:
 
 
 def _not_started(said: list[str], exit_code: int | None) -> YibuError:
-    """The error of a vLLM that ended or was not ready in time; all that it said is left in a file."""
+    """The error of a vLLM that ended or was not ready in time."""
+    cause, path = _told(said, exit_code, first=True)
+    late = "not ready in time; " if exit_code is None else ""
+    return YibuError("vLLM did not start.", got=f"{late}{cause}", do=f"read what it said: {path}")
+
+
+def _ended(said: list[str], exit_code: int) -> None:
+    log.error("vLLM ended: %s; what it said: %s", *_told(said, exit_code, first=False))
+
+
+def _told(said: list[str], exit_code: int | None, first: bool) -> tuple[str, str]:
+    """What it ended by, and the file in which all that it said is left.
+
+    Args:
+        first: the first error is the cause, as at its start; later on some are only of requests.
+    """
     causes = [cause[1].strip() for line in said if (cause := _CAUSE.search(line))]
     telling = [cause for cause in causes if not any(words in cause for words in _NO_CAUSE)]
     last = [line.strip() for line in said if line.strip()]
     with tempfile.NamedTemporaryFile("w", prefix="yibu-vllm-", suffix=".log", delete=False) as file:
         file.write("\n".join(said) + "\n")
-    found = next(iter(telling or causes), None) or (last[-1] if last else f"exit code {exit_code}")
-    late = "not ready in time; " if exit_code is None else ""
-    return YibuError("vLLM did not start.", got=f"{late}{found}", do=f"read what it said: {file.name}")
+    if exit_code is not None and exit_code < 0:
+        return f"killed by signal {-exit_code}", file.name
+    found = telling or causes or last or [f"exit code {exit_code}"]
+    return found[0 if first and (telling or causes) else -1], file.name
 
 
 def _get(socket: str, path: str, key: str) -> dict[str, Any] | None:

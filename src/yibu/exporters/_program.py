@@ -25,6 +25,7 @@ def started(
     seconds: float = START_SECONDS,
     before: Callable[[], None] | None = None,
     alone: bool = False,
+    ended: Callable[[list[str], int], None] = lambda said, exit_code: None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program that runs and is ready.
 
@@ -36,6 +37,7 @@ def started(
         before: called in its process, before it is there.
         alone: it gets a session of its own, and whatever is left of that ends with it: a program that is killed cannot
             end what it started.
+        ended: called after the block where the program ended by itself in it, with what `failed` is given.
     """
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
@@ -49,6 +51,9 @@ def started(
                     raise failed(said.read().splitlines(), process.poll())
                 time.sleep(0.1)
             yield process
+            if process.poll() is not None:
+                said.seek(0)
+                ended(said.read().splitlines(), process.returncode)
         finally:
             process.terminate()
             try:
