@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 
 from serve.running import wait_for
-from serve.served import ECHO, WRITE, alone, is_running, trained
+from serve.served import ECHO, WRITE, adapters_of, alone, is_running, scores_alone, trained
 from servers import needs_llama
 from yibu.core.errors import InputError, YibuError
 from yibu.core.store import Artifact
 from yibu.engines import Adapter, EngineFailed, Sampling, llamacpp
-from yibu.model.assemble import for_answers
-from yibu.model.score import score_answers
 
 WORDS = ["lung", "hand", "heart and lung"]
 HELLO = [{"role": "user", "content": "cough and fever"}]
@@ -31,18 +29,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return models, root
 
 
-def adapter_of(model: Artifact) -> Adapter:
-    return Adapter(model.id, model.path / "adapter")
-
-
-def scores_alone(base: Path, adapter: Adapter) -> list[float]:
-    """By the model itself, in fp32 and one pass."""
-    system = for_answers(base, adapter.path, "lora", "cpu", "fp32")
-    answers = [system.renderer.answer(word, HELLO) for word in WORDS]
-    found: list[float] = score_answers(system.model, [system.renderer.prompt(HELLO)], answers)[0].tolist()
-    return found
-
-
 async def said(engine: llamacpp.Engine, *words: Any, **changes: Any) -> str:
     return "".join([piece.text async for piece in engine.generate(HELLO, 12, *words, **changes)]).strip()
 
@@ -50,7 +36,7 @@ async def said(engine: llamacpp.Engine, *words: Any, **changes: Any) -> str:
 @needs_llama
 def test_adapters_of_a_base(made: Made) -> None:
     models, root = made
-    adapters = {name: adapter_of(model) for name, model in models.items()}
+    adapters = adapters_of(models)
     expected = alone(root / "base", adapters, HELLO, 12)
     first, second = adapters["write"], adapters["other"]
     settings = llamacpp.Settings(
@@ -81,7 +67,7 @@ def test_adapters_of_a_base(made: Made) -> None:
 
             # Scores are those of the model, and those of each adapter its own.
             found = await engine.score(HELLO, WORDS)
-            assert found == pytest.approx(scores_alone(root / "base", first), abs=0.1)
+            assert found == pytest.approx(scores_alone(root / "base", first, HELLO, WORDS), abs=0.1)
             with pytest.raises(EngineFailed, match="unable"):
                 await engine.score("a text", WORDS)
 
@@ -103,8 +89,8 @@ def test_adapters_of_a_base(made: Made) -> None:
             assert answers == [expected["write"], expected["other"]] * 4
             await asyncio.to_thread(wait_for, lambda: not is_running(pids[0]))
             found = await asyncio.gather(*(engine.score(HELLO, WORDS, one.name) for one in (first, second)))
-            assert found[0] == pytest.approx(scores_alone(root / "base", first), abs=0.1)
-            assert found[1] == pytest.approx(scores_alone(root / "base", second), abs=0.1)
+            assert found[0] == pytest.approx(scores_alone(root / "base", first, HELLO, WORDS), abs=0.1)
+            assert found[1] == pytest.approx(scores_alone(root / "base", second, HELLO, WORDS), abs=0.1)
             assert found[0] != pytest.approx(found[1], abs=0.5)
 
             os.kill(pids[1], signal.SIGKILL)

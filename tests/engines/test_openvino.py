@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from serve.running import wait_for
-from serve.served import ECHO, WRITE, alone, is_running, trained
+from serve.served import ECHO, WRITE, adapters_of, alone, is_running, trained
 from servers import needs_openvino
 from tiny import tiny_base, tiny_model
 from yibu.core.errors import InputError, YibuError
@@ -41,7 +41,7 @@ async def said(engine: openvino.Engine, *words: Any, num_tokens: int = 12, **cha
 @needs_openvino
 def test_adapters_of_a_base(made: Made) -> None:
     models, root = made
-    adapters = {name: Adapter(model.id, model.path / "adapter") for name, model in models.items()}
+    adapters = adapters_of(models)
     expected = alone(root / "base", adapters, HELLO, 12)
     base = for_answers(root / "base", None, "", "cpu", "fp32")
     use_generating_attention(base.model, base.facts)

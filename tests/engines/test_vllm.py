@@ -16,16 +16,14 @@ from pydantic import ValidationError
 
 from engines.fake_vllm import LONGEST, fake_python
 from serve.running import wait_for
-from serve.served import ECHO, WRITE, alone, is_running, trained
+from serve.served import ECHO, WRITE, adapters_of, alone, is_running, scores_alone, trained
 from servers import needs_vllm
 from tiny import tiny_base
 from yibu import bases
 from yibu.core.errors import InputError, YibuError
-from yibu.core.store import Artifact
 from yibu.engines import Adapter, EngineFailed, Sampling, vllm
 from yibu.engines._vllm_python import VllmPython
-from yibu.model.assemble import for_answers, load_renderer
-from yibu.model.score import score_answers
+from yibu.model.assemble import load_renderer
 
 HELLO = [{"role": "user", "content": "cough and fever"}]
 WORDS = ["lung", "hand", "heart and lung"]
@@ -229,7 +227,7 @@ def test_promises_are_not_for_arguments_to_break(word: str) -> None:
 def test_a_real_one(tmp_path: Path) -> None:
     """Answers and scores of two adapters are those of the model alone, in fp32; they come and go while it runs."""
     _, models = trained(tmp_path, {"write": WRITE, "other": ECHO}, head_dim=32)  # it has no attention for smaller heads
-    adapters = {name: adapter_of(model) for name, model in models.items()}
+    adapters = adapters_of(models)
     expected = alone(tmp_path / "base", adapters, HELLO, 12)
     first, second = adapters["write"], adapters["other"]
     settings = vllm.Settings(
@@ -254,7 +252,9 @@ def test_a_real_one(tmp_path: Path) -> None:
             assert (pieces[-1].total_tokens, [piece.finish for piece in pieces if piece.finish]) == (1, ["length"])
             with pytest.raises(EngineFailed, match="status_404"):
                 await said(engine, adapter="nobody")
-            assert await engine.score(HELLO, WORDS) == pytest.approx(scores_alone(tmp_path / "base", first), abs=1e-3)
+            assert await engine.score(HELLO, WORDS) == pytest.approx(
+                scores_alone(tmp_path / "base", first, HELLO, WORDS), abs=1e-3
+            )
 
             stream = engine.generate(HELLO, 100)
             begin = (await anext(stream)).text
@@ -264,7 +264,7 @@ def test_a_real_one(tmp_path: Path) -> None:
             whole = begin + "".join([piece.text async for piece in stream])
             assert whole.strip().startswith(expected["write"])
             found = await engine.score(HELLO, WORDS, second.name)
-            assert found == pytest.approx(scores_alone(tmp_path / "base", second), abs=1e-3)
+            assert found == pytest.approx(scores_alone(tmp_path / "base", second, HELLO, WORDS), abs=1e-3)
             await engine.unload_adapter(second.name)
             with pytest.raises(EngineFailed, match="status_404"):
                 await said(engine, adapter=second.name)
@@ -277,18 +277,6 @@ def test_a_real_one(tmp_path: Path) -> None:
 
     pids = asyncio.run(whole())
     wait_for(lambda: not any(map(is_running, pids)))
-
-
-def adapter_of(model: Artifact) -> Adapter:
-    return Adapter(model.id, model.path / "adapter")
-
-
-def scores_alone(base: Path, adapter: Adapter) -> list[float]:
-    """By the model itself, in fp32 and one pass."""
-    system = for_answers(base, adapter.path, "lora", "cpu", "fp32")
-    answers = [system.renderer.answer(word, HELLO) for word in WORDS]
-    found: list[float] = score_answers(system.model, [system.renderer.prompt(HELLO)], answers)[0].tolist()
-    return found
 
 
 def descendants(pid: int) -> list[int]:

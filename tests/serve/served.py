@@ -125,6 +125,22 @@ def alone(base: Path, adapters: dict[str, Adapter], prompt: list[dict[str, str]]
     return said
 
 
+def adapters_of(models: dict[str, Artifact]) -> dict[str, Adapter]:
+    """Of trained models, each under the id of its artifact."""
+    return {name: Adapter(model.id, model.path / "adapter") for name, model in models.items()}
+
+
+def scores_alone(base: Path, adapter: Adapter, prompt: list[dict[str, str]], words: list[str]) -> list[float]:
+    """Log-likelihoods of answers by the model itself, in fp32 and one pass."""
+    from yibu.model.assemble import for_answers
+    from yibu.model.score import score_answers
+
+    system = for_answers(base, adapter.path, "lora", "cpu", "fp32")
+    answers = [system.renderer.answer(word, prompt) for word in words]
+    found: list[float] = score_answers(system.model, [system.renderer.prompt(prompt)], answers)[0].tolist()
+    return found
+
+
 def is_running(pid: int) -> bool:
     """Whether a process is there."""
     try:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from bench.stub import Stub
 from engines.fake_vllm import fake_python
 from serve.running import wait_for
-from serve.served import CLASSIFY, ECHO, WRITE, Served, alone, is_running, trained
+from serve.served import CLASSIFY, ECHO, WRITE, Served, adapters_of, alone, is_running, trained
 from servers import needs_llama
 from yibu.chat.partner import open_partner
 from yibu.cli import app
@@ -52,7 +52,7 @@ def test_everything_on_real_models(made: Made) -> None:
         assert [model.id for model in client.models.list()] == ["production", "sort"]
 
         # One answer is the same whole, as a stream, and from the model alone.
-        adapters = {name: Adapter(model.id, model.path / "adapter") for name, model in models.items()}
+        adapters = adapters_of(models)
         expected = alone(base, adapters, HELLO, 12)
         assert expected["write"] != expected["other"]
         whole = client.chat.completions.create(model="production", messages=HELLO, max_tokens=12)

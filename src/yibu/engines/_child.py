@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextlib
 import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from yibu import engines
+from yibu.core import log, progress
 from yibu.core.errors import InputError, YibuError
 from yibu.engines import GREEDY, Adapter, Embedded, EngineFailed, Piece, ProcessSettings, Prompt, Sampling, openai
 
@@ -105,7 +107,15 @@ def check_base(settings: ProcessSettings) -> None:
 
 def _process(body: Body, pipe: Connection, settings: ProcessSettings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides what it means
+    progress.be_silent()  # whoever started it has the terminal
+    log.hush()
     body(pipe, settings)
+
+
+def until_closed(pipe: Connection) -> None:
+    """Wait for the parent, which says nothing more: its end of the pipe closes when it is through, or dead."""
+    with contextlib.suppress(EOFError, OSError):
+        pipe.recv()
 
 
 class ProcessEngine(engines.Engine):

@@ -73,9 +73,6 @@ class Program(ProcessSettings):
 
 def serve(pipe: Connection, program: Program) -> None:
     """Body of the process: start vLLM, say its port, and end with it or when the pipe is closed."""
-    from yibu.core import progress
-
-    progress.be_silent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     begun = time.monotonic()
     try:

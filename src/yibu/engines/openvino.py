@@ -22,7 +22,7 @@ from yibu import engines
 from yibu.core.errors import InputError, MissingExtra, YibuError
 from yibu.core.machine import num_cores
 from yibu.engines import ProcessSettings
-from yibu.engines._child import Child, ProcessEngine, check_base
+from yibu.engines._child import Child, ProcessEngine, check_base, until_closed
 from yibu.engines._made import place_for, stamp
 
 
@@ -130,12 +130,10 @@ def serve(pipe: Connection, settings: Settings) -> None:
     from transformers import AutoConfig
 
     from yibu import bases
-    from yibu.core import progress
     from yibu.engines._pipelines import Pipelines
     from yibu.engines._server import listen
     from yibu.model.assemble import choose_dtype, load_renderer
 
-    progress.be_silent()
     begun, base = time.monotonic(), Path(settings.base_path)
     config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
     renderer = load_renderer(base, bases.facts_for(config))
@@ -170,8 +168,4 @@ def serve(pipe: Connection, settings: Settings) -> None:
         "load_seconds": round(time.monotonic() - begun, 3),
     }
     pipe.send((server.server_address[1], facts))
-    # The parent says nothing more; its end of the pipe closes when it is through, or dead.
-    try:
-        pipe.recv()
-    except (EOFError, OSError):
-        return
+    until_closed(pipe)

@@ -18,7 +18,7 @@ from pydantic import Field
 from yibu import engines
 from yibu.core.machine import num_cores
 from yibu.engines import ProcessSettings
-from yibu.engines._child import Child, ProcessEngine
+from yibu.engines._child import Child, ProcessEngine, until_closed
 
 
 class Settings(ProcessSettings):
@@ -68,13 +68,10 @@ def serve(pipe: Connection, settings: Settings) -> None:
     """Body of the process: load, say the port and what is there, answer until the other end of the pipe is closed."""
     import torch
 
-    from yibu.core import log, progress
     from yibu.engines._bank import Bank
     from yibu.engines._schedule import Schedule
     from yibu.engines._server import listen
 
-    progress.be_silent()
-    log.hush()
     begun = time.monotonic()
     # Two threads that spin beside a busy neighbour are many times slower than one: whoever asks needs a core, too.
     torch.set_num_threads(settings.threads or max(1, num_cores() - 1))
@@ -92,8 +89,4 @@ def serve(pipe: Connection, settings: Settings) -> None:
         "load_seconds": round(time.monotonic() - begun, 3),
     }
     pipe.send((server.server_address[1], facts))
-    # The parent says nothing more; its end of the pipe closes when it is through, or dead.
-    try:
-        pipe.recv()
-    except (EOFError, OSError):
-        return
+    until_closed(pipe)
